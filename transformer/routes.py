@@ -1,0 +1,272 @@
+"""The hot path: the routes that carry the traffic, as plain ASGI in front of the SDK's application."""
+
+import itertools
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from transformer.errors import (
+    MethodNotAllowedError,
+    NotFoundError,
+    PayloadTooLargeError,
+    TransformerError,
+)
+from transformer.metrics import Metrics
+from transformer.pipeline import Classified, Pipeline
+from transformer.schema import RequestSchema
+
+log = logging.getLogger(__name__)
+access = logging.getLogger("transformer.access")
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_JSON = (b"content-type", b"application/json")
+_LONGEST_REQUEST_ID = 128
+# A client that is still sending when its connection closes loses the answer: bodies up to so many limits are read to
+# their end and thrown away.
+_DISCARD_LIMITS = 16
+_REFUSED_PREFIXES = ("/v2/repository/",)
+_OUTCOMES = {outcome: outcome.encode() for outcome in ("hit", "miss", "partial")}
+
+
+class _ClientGoneError(Exception):
+    """The client hung up before its body was complete."""
+
+
+class _Route(NamedTuple):
+    name: str
+    texts_of: Callable[[bytes], list[str]]
+
+
+class HotPath:
+    """Answers ``POST /predict``, ``POST /``, ``POST /v1/models/<model>:predict`` and ``GET /health`` itself.
+
+    Everything else goes to the SDK's application, with the same limit on bodies, request ids and counters; model
+    load and unload routes are refused.
+
+    Args:
+        app: the SDK's application.
+        model_name: the model's name in routes.
+        pipeline: classifies texts.
+        schema: checks bodies.
+        metrics: counts requests.
+        max_body_bytes: most bytes a body may have.
+        access_log: whether to log a line for every request.
+    """
+
+    def __init__(
+        self,
+        *,
+        app: App,
+        model_name: str,
+        pipeline: Pipeline,
+        schema: RequestSchema,
+        metrics: Metrics,
+        max_body_bytes: int,
+        access_log: bool = False,
+    ) -> None:
+        self._app = app
+        self._model_name = model_name
+        self._pipeline = pipeline
+        self._metrics = metrics
+        self._max_body_bytes = max_body_bytes
+        self._access_log = access_log
+        predict = _Route("/predict", schema.predict)
+        self._routes = {
+            "/predict": predict,
+            "/": predict,
+            f"/v1/models/{model_name}:predict": _Route("/v1/models/{model_name}:predict", schema.v1),
+        }
+        self._request_ids = map("{}-{:x}".format, itertools.repeat(os.urandom(6).hex()), itertools.count())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        path = scope["path"]
+        route = self._routes.get(path)
+        request_id = self._request_id(scope)
+        self._metrics.in_flight += 1
+        status, outcome, name = 500, "error", route.name if route else _name_of(path)
+        try:
+            if route is not None and scope["method"] == "POST":
+                status, outcome = await self._predict(route, scope, receive, send, request_id)
+            elif path == "/health":
+                name = "/health"
+                status, outcome = await self._health(scope["method"], send, request_id), "other"
+            elif route is not None and path != "/":  # GET / is the SDK's liveness
+                status = await _send_error(send, MethodNotAllowedError(), request_id, (b"allow", b"POST"))
+            elif path.startswith(_REFUSED_PREFIXES) or path.endswith(":explain"):
+                status = await _send_error(send, NotFoundError(), request_id)
+            else:
+                status = await self._delegate(scope, receive, send, request_id)
+                outcome = "other"
+        except _ClientGoneError:
+            status = 499
+        finally:
+            self._metrics.in_flight -= 1
+            seconds = time.perf_counter() - started
+            self._metrics.request(route=name, status=status, outcome=outcome, seconds=seconds)
+            if self._access_log:
+                extra = {
+                    "event": "request", "method": scope["method"], "route": name, "status": status,
+                    "cache": outcome, "ms": round(seconds * 1000, 3), "request_id": request_id.decode(),
+                }  # fmt: skip
+                access.info("%s %s", scope["method"], name, extra=extra)
+
+    async def _predict(
+        self, route: _Route, scope: Scope, receive: Receive, send: Send, request_id: bytes
+    ) -> tuple[int, str]:
+        started = time.perf_counter()
+        try:
+            body = await self._body(scope, receive)
+            classified = await self._pipeline.classify(route.texts_of(body), scope["headers"])
+        except TransformerError as error:
+            return await _send_error(send, error, request_id), "error"
+        except _ClientGoneError:
+            raise
+        except Exception:
+            log.exception("a request failed", extra={"event": "bug", "request_id": request_id.decode()})
+            return await _send_error(send, TransformerError("The service failed."), request_id), "error"
+        content = b'{"predictions":[' + b",".join([answer.json for answer in classified.answers]) + b"]}"
+        outcome = classified.outcome
+        headers = [
+            _JSON,
+            (b"content-length", b"%d" % len(content)),
+            (b"x-cache", _OUTCOMES[outcome]),
+            (b"x-model-version", classified.model.version_header),
+            (b"x-request-id", request_id),
+            (b"server-timing", _timing(classified, started)),
+        ]
+        if truncated := classified.truncated:
+            headers.append((b"x-truncated", b"%d" % truncated))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+        return 200, outcome
+
+    async def _health(self, method: str, send: Send, request_id: bytes) -> int:
+        if method not in ("GET", "HEAD"):
+            return await _send_error(send, MethodNotAllowedError(), request_id, (b"allow", b"GET, HEAD"))
+        model = self._pipeline.model
+        content = orjson.dumps(
+            {
+                "status": "healthy",
+                "model": self._model_name,
+                "model_version": model.version if model else None,
+                "degraded": self._metrics.redis.degraded,
+            }
+        )
+        await _send(send, 200, content if method == "GET" else b"", request_id, ())
+        return 200
+
+    async def _delegate(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> int:
+        """Let the SDK answer; its body is read here first, so that the limit holds there too."""
+        status = 500
+
+        async def observe(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        if scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, observe)
+            return status
+        try:
+            body = await self._body(scope, receive)
+        except TransformerError as error:
+            return await _send_error(send, error, request_id)
+        replay = iter(({"type": "http.request", "body": body, "more_body": False},))
+
+        async def read() -> Message:
+            return next(replay, None) or await receive()
+
+        await self._app(scope, read, observe)
+        return status
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        limit = self._max_body_bytes
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > _DISCARD_LIMITS * limit:
+                raise PayloadTooLargeError(limit_bytes=limit)
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if message["type"] == "http.request" and not message.get("more_body") and len(body) <= limit:
+            return body
+        parts, size = [body], len(body)
+        while message["type"] == "http.request" and message.get("more_body") and size <= _DISCARD_LIMITS * limit:
+            message = await receive()
+            part = message.get("body", b"")
+            size += len(part)
+            if size <= limit:
+                parts.append(part)
+        if size > limit:
+            raise PayloadTooLargeError(limit_bytes=limit)
+        if message["type"] != "http.request":
+            raise _ClientGoneError
+        return b"".join(parts)
+
+    def _request_id(self, scope: Scope) -> bytes:
+        """Echo the client's id when it is one a log can bear, else make one that goes along to the predictor."""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _is_plain(value):
+                return bytes(value)
+        made = next(self._request_ids).encode()
+        scope["headers"] = [*(h for h in scope["headers"] if h[0] != b"x-request-id"), (b"x-request-id", made)]
+        return made
+
+
+def _is_plain(value: bytes) -> bool:
+    return 0 < len(value) <= _LONGEST_REQUEST_ID and value.isascii() and value.decode().isprintable()
+
+
+def _name_of(path: str) -> str:
+    """Name a route of the SDK's for counters: few names however many paths strangers try."""
+    if path.startswith("/v2/models/") and path.endswith("/infer"):
+        return "/v2/models/{model_name}/infer"
+    if path.startswith(("/v1", "/v2")):
+        return "/v1" if path.startswith("/v1") else "/v2"
+    return path if path in ("/metrics", "/openapi.json", "/docs") else "other"
+
+
+def _timing(classified: Classified, started: float) -> bytes:
+    total_ms = (time.perf_counter() - started) * 1000
+    return b"lookup;dur=%.3f, predict;dur=%.3f, total;dur=%.3f" % (
+        classified.lookup_s * 1000,
+        classified.predict_s * 1000,
+        total_ms,
+    )
+
+
+async def _send_error(send: Send, error: TransformerError, request_id: bytes, *headers: tuple[bytes, bytes]) -> int:
+    more = list(headers)
+    if error.retry_after_s is not None:
+        more.append((b"retry-after", b"%d" % error.retry_after_s))
+    if isinstance(error, PayloadTooLargeError):
+        more.append((b"connection", b"close"))  # the rest of the body is not worth reading
+    await _send(send, error.status, error.body(), request_id, more)
+    return error.status
+
+
+async def _send(
+    send: Send, status: int, content: bytes, request_id: bytes, headers: Iterable[tuple[bytes, bytes]]
+) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [_JSON, (b"content-length", b"%d" % len(content)), (b"x-request-id", request_id), *headers],
+        }
+    )
+    await send({"type": "http.response.body", "body": content})

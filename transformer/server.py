@@ -1,0 +1,208 @@
+"""The composition root: reads settings, builds the parts, wires them into the SDK's server, runs it."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from importlib import metadata
+from typing import Any
+
+import uvloop
+from fastapi import FastAPI
+from kserve.errors import InvalidInput
+from kserve.model_repository import ModelRepository
+from kserve.model_server import ModelServer, app, args
+from kserve.protocol.dataplane import DataPlane
+from prometheus_client import REGISTRY
+
+from transformer import logs, openapi, sdk_errors
+from transformer.cache import MemoryCache, TieredCache
+from transformer.cache_key import CacheKeys
+from transformer.errors import PredictorError
+from transformer.metrics import Metrics
+from transformer.model import SentimentTransformer
+from transformer.pipeline import Pipeline
+from transformer.predictor_client import PredictorClient
+from transformer.redis_cache import RedisCache
+from transformer.redis_client import connect
+from transformer.redis_health import RedisHealth
+from transformer.routes import HotPath
+from transformer.schema import RequestSchema
+from transformer.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_REDIS_START_S = 0.3  # a Redis that is there answers within this; one that is not must not hold the pod back
+_REDIS_FLUSH_S = 1.0
+_LEARN_PAUSE_S = (0.2, 5.0)
+
+
+class _DataPlane(DataPlane):
+    """The SDK's data plane, with versions in the metadata and no crash on malformed binary requests."""
+
+    def __init__(self, *, model_registry: ModelRepository, pipeline: Pipeline) -> None:
+        super().__init__(model_registry=model_registry)
+        self._pipeline = pipeline
+
+    async def model_metadata(self, model_name: str) -> dict[str, Any]:
+        said: dict[str, Any] = await super().model_metadata(model_name)
+        model = self._pipeline.model
+        return said | {"platform": "sentiment-transformer", "versions": [model.version] if model else []}
+
+    def decode_inference_request(self, body: Any, headers: Any, model_name: str) -> Any:
+        try:
+            return super().decode_inference_request(body, headers, model_name)
+        except InvalidInput:
+            raise
+        except Exception as error:
+            raise InvalidInput("the request could not be decoded") from error
+
+
+class _RefusingRepository:
+    """Stands where the SDK loads and unloads models on anybody's word."""
+
+    async def load(self, model_name: str) -> None:
+        raise InvalidInput(f"models are not loaded by request: {model_name}")
+
+    unload = load
+
+
+class _Server(ModelServer):
+    """The SDK's server with the hot path in front, on uvloop and httptools, quiet."""
+
+    def __init__(self, *, hot_path: HotPath, pipeline: Pipeline, **options: Any) -> None:
+        super().__init__(**options)
+        self._hot_path = hot_path
+        self.dataplane = _DataPlane(model_registry=self.registered_models, pipeline=pipeline)
+        self.model_repository_extension = _RefusingRepository()
+
+    def setup_event_loop(self) -> None:
+        """Leave the loop alone: the SDK would prepare one that is never run."""
+
+    async def _serve(self) -> None:
+        rest = self._rest_server
+        config = rest.config
+        config.app, config.http, config.access_log, config.server_header = self._hot_path, "httptools", False, False
+        # The SDK's timing middleware matches every route again and logs each request twice.
+        rest._add_middlewares = lambda _app: None  # noqa: SLF001
+        create = rest.create_application
+
+        def create_application() -> None:
+            create()
+            sdk_errors.install(app)
+
+        rest.create_application = create_application
+        await super()._serve()
+
+
+class _Service:
+    """Everything with a start and an end, in their order."""
+
+    def __init__(
+        self,
+        *,
+        predictor: PredictorClient,
+        pipeline: Pipeline,
+        redis: tuple[RedisHealth, RedisCache, Any] | None,
+    ) -> None:
+        self._predictor = predictor
+        self._pipeline = pipeline
+        self._redis = redis
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Start before the port opens, end after the last answer."""
+        await self._predictor.start()
+        if self._redis is not None:
+            health, cache, _client = self._redis
+            await cache.start()
+            await health.start(wait_s=_REDIS_START_S)
+        learner = asyncio.create_task(self._learn_version(), name="learn-version")
+        log.info("serving", extra={"event": "ready"})
+        try:
+            yield
+        finally:
+            learner.cancel()
+            await asyncio.gather(learner, return_exceptions=True)
+            await self._pipeline.close()
+            if self._redis is not None:
+                health, cache, client = self._redis
+                await cache.stop(flush_s=_REDIS_FLUSH_S)
+                await health.stop()
+                await client.close()
+            await self._predictor.close()
+
+    async def _learn_version(self) -> None:
+        """Ask which model is served until somebody says: without it nothing can be looked up."""
+        pause_s, longest_s = _LEARN_PAUSE_S
+        while self._pipeline.model is None:
+            try:
+                version, labels = await self._predictor.metadata()
+            except PredictorError:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, longest_s)
+            else:
+                if self._pipeline.model is None:
+                    self._pipeline.adopt(version, labels)
+
+
+def serve() -> None:
+    """Run the transformer until it is told to stop.
+
+    Raises:
+        pydantic.ValidationError: a setting is wrong.
+        SystemExit: no ``--predictor_host`` was given.
+    """
+    settings = Settings()
+    logs.configure(settings.log_level)
+    if not args.predictor_host:
+        raise SystemExit("transformer: --predictor_host is missing: where do misses go?")
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    metrics = Metrics()
+    REGISTRY.register(metrics)
+    schema = RequestSchema(max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
+    redis = _redis(settings, metrics)
+    cache = TieredCache(
+        memory=MemoryCache(entries=settings.l1_entries, ttl_s=settings.l1_ttl_s),
+        shared=redis[1] if redis else None,
+    )
+    predictor = PredictorClient(
+        base_url=f"{'https' if args.predictor_use_ssl else 'http'}://{args.predictor_host}",
+        model_name=args.model_name,
+        timeout_s=settings.predictor_timeout_s,
+        max_texts=settings.predictor_max_texts,
+        connections=settings.predictor_connections,
+        metrics=metrics,
+    )
+    secret = settings.cache_secret.get_secret_value().encode() if settings.cache_secret else b""
+    pipeline = Pipeline(cache=cache, predictor=predictor, keys=CacheKeys(secret=secret), metrics=metrics)
+    app.router.lifespan_context = _Service(predictor=predictor, pipeline=pipeline, redis=redis).lifespan
+    app.openapi = openapi.document(
+        app, model_name=args.model_name, schema=schema, version=metadata.version("sentiment-kserve")
+    )
+    hot_path = HotPath(
+        app=app,
+        model_name=args.model_name,
+        pipeline=pipeline,
+        schema=schema,
+        metrics=metrics,
+        max_body_bytes=settings.max_body_bytes,
+        access_log=settings.access_log,
+    )
+    model = SentimentTransformer(name=args.model_name, pipeline=pipeline, schema=schema)
+    _Server(hot_path=hot_path, pipeline=pipeline, enable_latency_logging=False).start([model])
+
+
+def _redis(settings: Settings, metrics: Metrics) -> tuple[RedisHealth, RedisCache, Any] | None:
+    if settings.redis_url is None:
+        return None
+    client = connect(settings)
+    health = RedisHealth(probe=client.probe, metrics=metrics.redis)
+    cache = RedisCache(
+        commands=client,
+        health=health,
+        metrics=metrics.redis,
+        budget_s=settings.redis_budget_ms / 1000,
+        ttl_s=settings.cache_ttl_s,
+    )
+    return health, cache, client
