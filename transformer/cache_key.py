@@ -5,6 +5,7 @@ from hashlib import blake2b
 _SCHEME = b"sentiment:1:"
 _DIGEST_BYTES = 16
 _SECRET_BYTES = 64  # blake2b's longest key
+SEAL_BYTES = 16
 
 
 class CacheKeys:
@@ -20,6 +21,8 @@ class CacheKeys:
         key = blake2b(secret).digest() if len(secret) > _SECRET_BYTES else secret
         # Copying a prepared state is quicker than setting one up for every text.
         self._state = blake2b(digest_size=_DIGEST_BYTES, key=key)
+        # Told apart from the keys of texts: a text chosen to be a record's content does not give away its seal.
+        self._seal_state = blake2b(digest_size=SEAL_BYTES, key=key, person=b"seal")
 
     def prefix(self, version: str) -> bytes:
         """Give what every key of a model version starts with."""
@@ -30,3 +33,9 @@ class CacheKeys:
         state = self._state.copy()
         state.update(text.encode())
         return prefix + state.hexdigest().encode()
+
+    def seal(self, content: bytes) -> bytes:
+        """Give the ``SEAL_BYTES`` bytes that show content unharmed and, with a secret, written by one who knows it."""
+        state = self._seal_state.copy()
+        state.update(content)
+        return state.digest()

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 
 import orjson
 
@@ -31,6 +32,8 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # The SDK builds its responses with a class that FastAPI deprecated; nothing an operator can act on.
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
     for chatty in ("kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio"):
         logger = logging.getLogger(chatty)
         logger.setLevel(logging.WARNING)

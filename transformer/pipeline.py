@@ -98,18 +98,32 @@ class _Flown(NamedTuple):
 class Pipeline:
     """Classifies texts through the cache.
 
+    Attributes:
+        confirmed: whether the predictor itself has said which model it serves.
+
     Args:
         cache: where answers are kept.
         predictor: where missing answers come from.
         keys: names answers in the cache.
         metrics: counts what becomes of every text.
+        note: told the version and labels of whatever the predictor says.
     """
 
-    def __init__(self, *, cache: Cache, predictor: Predictor, keys: CacheKeys, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        cache: Cache,
+        predictor: Predictor,
+        keys: CacheKeys,
+        metrics: Metrics,
+        note: Callable[[str, Sequence[str]], None] = lambda _version, _labels: None,
+    ) -> None:
         self._cache = cache
         self._predictor = predictor
         self._keys = keys
         self._metrics = metrics
+        self._note = note
+        self.confirmed = False
         self._models: dict[str, Model] = {}
         self._in_force: Model | None = None
         self._flights: dict[str, asyncio.Future[_Flown]] = {}
@@ -120,16 +134,32 @@ class Pipeline:
         """The model version in force: the one that answered last; None before the first."""
         return self._in_force
 
+    def presume(self, version: str, labels: Sequence[str]) -> None:
+        """Look answers up under a version that others name, until the predictor itself has spoken."""
+        if self._in_force is None:
+            self._put_in_force(self._model(version, labels))
+
     def adopt(self, version: str, labels: Sequence[str]) -> Model:
-        """Put a model version in force and give it."""
+        """Put the model version that the predictor says in force and give it."""
+        return self._adopt(self._model(version, labels))
+
+    def _adopt(self, model: Model) -> Model:
+        self.confirmed = True
+        self._note(model.version, model.labels)
+        return self._put_in_force(model)
+
+    def _put_in_force(self, model: Model) -> Model:
+        self._in_force = model
+        self._metrics.version = model.version
+        return model
+
+    def _model(self, version: str, labels: Sequence[str]) -> Model:
         model = self._models.get(version)
         if model is None or model.labels != tuple(labels):
             model = Model(version=version, labels=labels, prefix=self._keys.prefix(version))
             self._models[version] = model
             while len(self._models) > _FORMER_MODELS:
                 del self._models[next(iter(self._models))]
-        self._in_force = model
-        self._metrics.version = version
         return model
 
     async def classify(self, texts: Sequence[str], headers: RawHeaders) -> Classified:
@@ -259,7 +289,7 @@ class Pipeline:
 
     async def _forward(self, texts: Sequence[str], headers: RawHeaders) -> tuple[Model, dict[str, Answer]]:
         scored = await self._predictor.score(texts, headers)
-        model = self.adopt(scored.version, scored.labels)
+        model = self._model(scored.version, scored.labels)
         try:
             answers = {
                 text: model.answer(scores, truncated=i in scored.truncated)
@@ -267,6 +297,7 @@ class Pipeline:
             }
         except ValueError:
             raise PredictorNonsenseError from None
+        self._adopt(model)  # only now: a version that comes with nonsense is none to look answers up under
         self._cache.store([(self._keys.key(model.prefix, text), answer) for text, answer in answers.items()])
         return model, answers
 

@@ -20,6 +20,7 @@ from transformer.errors import (
 )
 from transformer.metrics import Metrics
 from transformer.pipeline import RawHeaders, Scored
+from transformer.schema import model_labels, model_version
 
 # What a trace and a request id need to cross this hop (W3C Trace Context, Zipkin B3).
 FORWARDED_HEADERS = frozenset({
@@ -31,6 +32,7 @@ _KEEP_ALIVE_S = 30.0  # below the SDK server's 65 s, so that it is this side tha
 _RETRY_PAUSE_S = (0.02, 0.1)
 _VERSION_ROUNDS = 4
 _LONGEST_RETRY_AFTER_S = 60
+_METADATA_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 
 
 class PredictorClient:
@@ -41,7 +43,7 @@ class PredictorClient:
         model_name: the model's name on the predictor.
         timeout_s: longest a call may take, retry and all.
         max_texts: texts one HTTP request may carry; longer calls are split and merged in order.
-        connections: most connections at a time; further calls wait within their deadline.
+        connections: most calls at a time; further ones are refused at once, so that no queue grows here.
         metrics: where calls are counted.
     """
 
@@ -51,6 +53,7 @@ class PredictorClient:
         self, *, base_url: str, model_name: str, timeout_s: float, max_texts: int, connections: int, metrics: Metrics
     ) -> None:
         self._connections = connections
+        self._calls = 0
         self._infer_url = f"{base_url}/v2/models/{model_name}/infer"
         self._metadata_url = f"{base_url}/v2/models/{model_name}"
         self._timeout_s = timeout_s
@@ -101,12 +104,12 @@ class PredictorClient:
         Raises:
             PredictorError: it is away or answers nonsense.
         """
-        status, _, body = await self._exchange("GET", self._metadata_url, {}, None)
+        status, _, body = await self._exchange("GET", self._metadata_url, {}, None, _METADATA_TIMEOUT)
         if status != 200:
             raise _error_of(status, None)
         try:
             said = orjson.loads(body)
-            return _version(said["versions"][0]), _labels(orjson.loads(said["properties"]["labels"]))
+            return model_version(said["versions"][0]), model_labels(orjson.loads(said["properties"]["labels"]))
         except (ValueError, KeyError, IndexError, TypeError):
             raise PredictorNonsenseError from None
 
@@ -142,16 +145,24 @@ class PredictorClient:
             else:
                 if status == 200:
                     return _read(answer, texts=len(texts))
-                if status != 503 or attempt == 2 or left_s < 2 * _RETRY_PAUSE_S[1]:
+                # A queue that is full says when to come back; a proxy that found no pod does not, and may have one now.
+                if status != 503 or retry_after is not None or attempt == 2 or left_s < 2 * _RETRY_PAUSE_S[1]:
                     raise _error_of(status, retry_after)
             await asyncio.sleep(random.uniform(*_RETRY_PAUSE_S))  # noqa: S311  # jitter
         raise PredictorUnavailableError
 
     async def _exchange(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109  # aiohttp's own kind
     ) -> tuple[int, str | None, bytes]:
         try:
-            async with self._session.request(method, url, data=body, headers=headers) as response:
+            async with self._session.request(
+                method, url, data=body, headers=headers, timeout=timeout or self._timeout
+            ) as response:
                 return response.status, response.headers.get("retry-after"), await response.read()
         except aiohttp.ConnectionTimeoutError:
             raise PredictorUnavailableError from None
@@ -184,7 +195,7 @@ def _error_of(status: int, retry_after: str | None) -> PredictorError:
 def _read(body: bytes, *, texts: int) -> Scored:
     try:
         said = orjson.loads(body)
-        labels = _labels(orjson.loads(said["parameters"]["labels"]))
+        labels = model_labels(orjson.loads(said["parameters"]["labels"]))
         truncated = frozenset(orjson.loads(said["parameters"].get("truncated", "[]")))
         outputs: dict[str, dict[str, Any]] = {output["name"]: output for output in said["outputs"]}
         flat = outputs["scores"]["data"]
@@ -192,22 +203,9 @@ def _read(body: bytes, *, texts: int) -> Scored:
         if len(flat) != texts * width or not truncated <= set(range(texts)):
             raise PredictorNonsenseError
         rows = [flat[i : i + width] for i in range(0, len(flat), width)]
-        return Scored(version=_version(said["model_version"]), labels=labels, scores=rows, truncated=truncated)
+        return Scored(version=model_version(said["model_version"]), labels=labels, scores=rows, truncated=truncated)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise PredictorNonsenseError from None
-
-
-def _labels(labels: Any) -> list[str]:
-    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) and label for label in labels):
-        raise ValueError("labels are not names")
-    return labels
-
-
-def _version(version: Any) -> str:
-    # It becomes part of cache keys and a header: nothing but a plain token may pass.
-    if not isinstance(version, str) or not version.isascii() or not version.isalnum() or len(version) > 64:
-        raise ValueError("the version is not a token")
-    return version
 
 
 def _merge(parts: Sequence[Scored], size: int) -> Scored:

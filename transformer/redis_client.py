@@ -44,7 +44,7 @@ class RedisClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._redis.aclose()
+        await self._redis.aclose(close_connection_pool=True)
 
 
 def connect(settings: Settings) -> RedisClient:

@@ -4,10 +4,11 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 import orjson
+from starlette.datastructures import Headers
 
 from transformer.errors import (
     MethodNotAllowedError,
@@ -16,6 +17,7 @@ from transformer.errors import (
     TransformerError,
 )
 from transformer.metrics import Metrics
+from transformer.pages import Page
 from transformer.pipeline import Classified, Pipeline
 from transformer.schema import RequestSchema
 
@@ -49,8 +51,8 @@ class _Route(NamedTuple):
 class HotPath:
     """Answers ``POST /predict``, ``POST /``, ``POST /v1/models/<model>:predict`` and ``GET /health`` itself.
 
-    Everything else goes to the SDK's application, with the same limit on bodies, request ids and counters; model
-    load and unload routes are refused.
+    The pages for people are answered here too. Everything else goes to the SDK's application, with the same limit on
+    bodies, request ids and counters; model load and unload routes are refused.
 
     Args:
         app: the SDK's application.
@@ -59,6 +61,7 @@ class HotPath:
         schema: checks bodies.
         metrics: counts requests.
         max_body_bytes: most bytes a body may have.
+        pages: the pages for people, by path.
         access_log: whether to log a line for every request.
     """
 
@@ -71,6 +74,7 @@ class HotPath:
         schema: RequestSchema,
         metrics: Metrics,
         max_body_bytes: int,
+        pages: Mapping[str, Page] | None = None,
         access_log: bool = False,
     ) -> None:
         self._app = app
@@ -78,6 +82,7 @@ class HotPath:
         self._pipeline = pipeline
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._pages = pages or {}
         self._access_log = access_log
         predict = _Route("/predict", schema.predict)
         self._routes = {
@@ -106,6 +111,8 @@ class HotPath:
                 status, outcome = await self._health(scope["method"], send, request_id), "other"
             elif route is not None and path != "/":  # GET / is the SDK's liveness
                 status = await _send_error(send, MethodNotAllowedError(), request_id, (b"allow", b"POST"))
+            elif (page := self._page_for(scope)) is not None:
+                status, outcome = await _send_page(send, page, scope, request_id), "other"
             elif path.startswith(_REFUSED_PREFIXES) or path.endswith(":explain"):
                 status = await _send_error(send, NotFoundError(), request_id)
             else:
@@ -168,6 +175,13 @@ class HotPath:
         )
         await _send(send, 200, content if method == "GET" else b"", request_id, ())
         return 200
+
+    def _page_for(self, scope: Scope) -> Page | None:
+        """Give the page a path stands for; a browser that opens the root means the playground, if there is one."""
+        path = scope["path"]
+        if path == "/" and scope["method"] == "GET" and "text/html" in Headers(scope=scope).get("accept", ""):
+            path = "/playground"
+        return self._pages.get(path)
 
     async def _delegate(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> int:
         """Let the SDK answer; its body is read here first, so that the limit holds there too."""
@@ -237,7 +251,9 @@ def _name_of(path: str) -> str:
         return "/v2/models/{model_name}/infer"
     if path.startswith(("/v1", "/v2")):
         return "/v1" if path.startswith("/v1") else "/v2"
-    return path if path in ("/metrics", "/openapi.json", "/docs") else "other"
+    if path.startswith(("/docs", "/playground")):
+        return "/docs" if path.startswith("/docs") else "/playground"
+    return path if path in ("/metrics", "/openapi.json") else "other"
 
 
 def _timing(classified: Classified, started: float) -> bytes:
@@ -247,6 +263,15 @@ def _timing(classified: Classified, started: float) -> bytes:
         classified.predict_s * 1000,
         total_ms,
     )
+
+
+async def _send_page(send: Send, page: Page, scope: Scope, request_id: bytes) -> int:
+    if scope["method"] not in ("GET", "HEAD"):
+        return await _send_error(send, MethodNotAllowedError(), request_id, (b"allow", b"GET, HEAD"))
+    status, headers, content = page.answer(Headers(scope=scope))
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"x-request-id", request_id)]})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
+    return status
 
 
 async def _send_error(send: Send, error: TransformerError, request_id: bytes, *headers: tuple[bytes, bytes]) -> int:

@@ -21,6 +21,7 @@ from transformer.cache_key import CacheKeys
 from transformer.errors import PredictorError
 from transformer.metrics import Metrics
 from transformer.model import SentimentTransformer
+from transformer.pages import pages
 from transformer.pipeline import Pipeline
 from transformer.predictor_client import PredictorClient
 from transformer.redis_cache import RedisCache
@@ -187,6 +188,7 @@ def serve() -> None:
         schema=schema,
         metrics=metrics,
         max_body_bytes=settings.max_body_bytes,
+        pages=pages(playground=settings.playground),
         access_log=settings.access_log,
     )
     model = SentimentTransformer(name=args.model_name, pipeline=pipeline, schema=schema)

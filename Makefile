@@ -1,0 +1,73 @@
+# People's commands. `make` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+TOOLS := .tools
+# Where the CPU build of torch comes from, if not from the default index: see README, "PyTorch".
+TORCH_INDEX ?=
+PIP_INSTALL := install --quiet --disable-pip-version-check --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+PACKAGES := predictor transformer
+SCRIPTS := $(wildcard model-artifacts local load infra manifests tests)
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
+
+run: $(VENV)/.run  ## serve on http://localhost:8080: Redis, predictor, transformer; Ctrl-C ends all
+	@$(PY) local/stack.py
+
+test: $(VENV)/.dev $(TOOLS)/.stamp  ## every test; ARGS="-k name" for some
+	$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.dev $(TOOLS)/.stamp lint-python  ## all static checks
+	$(VENV)/bin/shellcheck $$(git ls-files '*.sh' .ci/run)
+	$(VENV)/bin/yamllint --strict .
+
+lint-python: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/.dev  ## put the code into the one format
+	$(VENV)/bin/ruff check --fix-only .
+	$(VENV)/bin/ruff format .
+
+constraints:  ## write constraints.txt anew from pyproject.toml, newest versions that fit
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) '.[dev]'
+	{ echo '# Every version that is installed, for people, images and CI alike. Refresh: make constraints'; \
+	  build/constraints/bin/pip list --format=freeze | grep -vE '^(pip|sentiment-kserve)==' | sed 's/+cpu$$//' | tr 'A-Z_' 'a-z-'; } > constraints.txt
+
+clean:  ## remove everything that was made here
+	rm -rf $(VENV) $(TOOLS) build dist .cache .pytest_cache .mypy_cache .ruff_cache results
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	@echo "making the virtual environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	@echo "installing what the two services need (about 700 MB; a minute or two, once)"
+	@$(VENV)/bin/pip $(PIP_INSTALL) --editable '.[run]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	@echo "installing what tests and training need (PyTorch among it; some minutes, once)"
+	@$(VENV)/bin/pip $(PIP_INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.run
+
+# checkov wants old versions of libraries that the project uses: it lives alone.
+$(TOOLS)/.stamp: requirements-tools.txt
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement requirements-tools.txt
+	@touch $@
+
+.PHONY: help run test lint lint-python format constraints clean
+
+include $(wildcard */targets.mk load/bench/*.mk)

@@ -1,0 +1,8 @@
+bench-transformer: $(VENV)/.dev  ## hits, hit-ratio curve, faults of Redis, start and size of the transformer
+	$(PY) load/bench/transformer_start.py
+	$(PY) load/bench/transformer_hits.py
+	$(PY) load/bench/random_checkpoint.py build/base-random
+	$(PY) load/bench/transformer_curve.py --model build/base-random
+	$(PY) load/bench/transformer_faults.py
+
+.PHONY: bench-transformer

@@ -1,0 +1,159 @@
+"""What do faults of Redis cost? One client in a loop of hits while Redis is hurt for real: errors, delay, recovery.
+
+L1 is off, so that every look-up goes to Redis. A wrong or failed answer counts as an error. "Added" is the longest wait
+for the look-up that the server itself reports, less the median before the fault.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import measuring as m
+from transformer_hits import OURS, post
+
+sys.path[:0] = [str(m.ROOT / "tests")]
+from support.redis_server import RedisServer, redis_server  # noqa: E402  # the tests' own way to a real Redis
+
+TEXT = "a text that everybody asks for"
+
+
+class Client:
+    """Asks for one text again and again; keeps when, how long the look-up took, hit or not, right or not."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._body = json.dumps({"text": [TEXT]}).encode()
+        self._right = self._ask()[2]
+        self.seen: list[tuple[float, float, bool, bool]] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._loop)
+        self._thread.start()
+
+    def _ask(self) -> tuple[float, bool, bytes]:
+        request = urllib.request.Request(self._url, self._body, {"content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            lookup_ms = float(answer.headers["server-timing"].split("lookup;dur=")[1].split(",")[0])
+            return lookup_ms, answer.headers["x-cache"] == "hit", answer.read()
+
+    def _loop(self) -> None:
+        while not self._ended.is_set():
+            try:
+                lookup_ms, hit, body = self._ask()
+                self.seen.append((time.monotonic(), lookup_ms, hit, body == self._right))
+            except OSError:
+                self.seen.append((time.monotonic(), float("nan"), False, False))
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._ended.set()
+        self._thread.join()
+
+
+def main() -> None:
+    """Provoke every fault, print the table, write the JSON."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    rows = []
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        redis = stack.enter_context(redis_server(folder))
+        predictor_port, port = m.free_port(), m.free_port()
+        predictor = [
+            "-m",
+            "predictor",
+            "--model_name=sentiment",
+            f"--http_port={predictor_port}",
+            "--enable_grpc=false",
+        ]
+        stack.enter_context(m.process(m.python(*predictor), ready=f"http://127.0.0.1:{predictor_port}/v2/health/ready"))
+        ours = m.python(*OURS, f"--predictor_host=127.0.0.1:{predictor_port}", f"--http_port={port}")
+        env = {"TRANSFORMER_REDIS_URL": redis.url, "TRANSFORMER_L1_ENTRIES": "0"}
+        stack.enter_context(m.process(ours, env=env, ready=f"http://127.0.0.1:{port}/v1/models"))
+        url = f"http://127.0.0.1:{port}/predict"
+        for name, hurt, heal in faults(redis):
+            while post(url, {"text": [TEXT]}) != "hit":
+                time.sleep(0.05)
+            hurt_s = 10 if "SIGSTOP" in name else 3
+            rows.append({"fault": f"{name}, {hurt_s} s"} | measure(url, hurt, heal, hurt_s=hurt_s))
+    m.table(list(rows[0]), [list(row.values()) for row in rows])
+    m.keep("bench-transformer-faults", rows)
+    if any(row["errors"] for row in rows):
+        sys.exit("a fault of Redis reached a client")
+
+
+def measure(url: str, hurt: Callable[[], None], heal: Callable[[], None], *, hurt_s: float) -> dict[str, object]:
+    """Hurt, wait ``hurt_s`` seconds, heal, wait; give what the client saw."""
+    client = Client(url)
+    time.sleep(1)
+    hurt_at = time.monotonic()
+    hurt()
+    time.sleep(hurt_s)
+    heal()
+    healed_at = time.monotonic()
+    time.sleep(4)
+    client.stop()
+    before = [lookup_ms for at, lookup_ms, _, _ in client.seen if at < hurt_at]
+    during = [(lookup_ms, hit) for at, lookup_ms, hit, _ in client.seen if hurt_at <= at < healed_at]
+    normal_ms = statistics.median(before)
+    back = [at for at, _, hit, _ in client.seen if at >= healed_at and hit]
+    return {
+        "requests": len(client.seen),
+        "errors": sum(not right for *_, right in client.seen),
+        "misses_while_hurt": sum(not hit for _, hit in during),
+        "worst_added_ms": round(max((lookup_ms for lookup_ms, _ in during), default=0) - normal_ms, 1),
+        "requests_slower_by_10_ms": sum(lookup_ms > normal_ms + 10 for lookup_ms, _ in during),
+        "hits_back_after_s": round(back[0] - healed_at, 2) if back else None,
+    }
+
+
+def faults(redis: RedisServer) -> list[tuple[str, Callable[[], None], Callable[[], None]]]:
+    """Give (name, hurt, heal) for every fault."""
+
+    def command(*words: str) -> Callable[[], None]:
+        def run() -> None:
+            with redis.client() as link:
+                link.execute_command(*words)
+
+        return run
+
+    def full() -> None:
+        command("CONFIG", "SET", "maxmemory-policy", "noeviction")()
+        command("CONFIG", "SET", "maxmemory", "1")()
+
+    def password(new: str, old: str | None) -> Callable[[], None]:
+        def run() -> None:
+            with redis.client(password=old) as link:
+                link.config_set("requirepass", new)
+                link.client_kill_filter(_type="normal", skipme=True)
+
+        return run
+
+    return [
+        ("killed, restarted empty", redis.kill, redis.start),
+        ("stopped (SIGSTOP)", lambda: redis.signal(signal.SIGSTOP), lambda: redis.signal(signal.SIGCONT)),
+        ("slow (CLIENT PAUSE)", command("CLIENT", "PAUSE", "3000", "ALL"), lambda: None),
+        ("full (noeviction)", full, command("CONFIG", "SET", "maxmemory", "0")),
+        ("emptied (FLUSHALL)", command("FLUSHALL"), lambda: None),
+        (
+            "read-only replica of a lost primary",
+            command("REPLICAOF", "127.0.0.1", "9"),
+            command("REPLICAOF", "NO", "ONE"),
+        ),
+        ("password changed", password("new", None), password("", "new")),
+        ("connections cut", command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"), lambda: None),
+    ]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    main()
