@@ -2,13 +2,13 @@
 
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
 
 from predictor import logs
 from predictor.cpu import available_cpus, limit_library_threads
 from predictor.errors import CheckpointError, EngineUnavailableError
-from predictor.lean_imports import import_sdk_leanly
 from predictor.settings import Settings
 
 log = logging.getLogger("predictor")
@@ -24,18 +24,29 @@ def main() -> int:
         log.error("wrong settings", extra=wrong)  # noqa: TRY400 - the sentence says it all
         return 2
     logs.configure(settings.log_level)
-    threads = settings.threads or available_cpus()
-    limit_library_threads(threads)
-    import_sdk_leanly()
-    # Only now: numpy and tokenizers size their thread pools when they load, and the SDK is lean from its first import.
-    from predictor.server import serve  # noqa: PLC0415
-
     try:
-        serve(settings, threads=threads)
+        _serve(settings, settings.threads or available_cpus())
     except (CheckpointError, EngineUnavailableError) as error:
         log.error("cannot serve", extra={"reason": str(error)})  # noqa: TRY400 - the sentence says it all
         return 1
     return 0
+
+
+def _serve(settings: Settings, threads: int) -> None:
+    limit_library_threads(threads)
+    # Imported only now: numpy and tokenizers size their thread pools when they load.
+    from predictor.loading import load  # noqa: PLC0415
+
+    # Half of loading runs outside the interpreter's lock, beside the SDK's imports.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        loading = pool.submit(load, settings, threads=threads)
+        from predictor.lean_imports import import_sdk_leanly  # noqa: PLC0415
+
+        import_sdk_leanly()
+        from predictor.server import serve  # noqa: PLC0415
+
+        loaded = loading.result()
+    serve(settings, loaded)
 
 
 if __name__ == "__main__":

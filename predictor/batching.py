@@ -30,6 +30,9 @@ _RETRY_AFTER_S = (1, 30)
 # An accepted request has to make its deadline although the speed is an estimate: it may plan this share of its time.
 _PLANNED_SHARE = 0.7
 _RATE_WEIGHT = 0.2
+# Beyond some hundred tokens a larger batch is no faster per token, and everyone waits for the one that runs.
+_LONGEST_BATCH_S = 0.25
+_SMALLEST_BATCH_PART = 8
 
 
 class Batcher:
@@ -57,6 +60,7 @@ class Batcher:
         self._running_tokens = 0
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        metrics.queue_age_seconds.set_function(self._oldest_age_s)
 
     def start(self) -> None:
         """Start the engine's thread."""
@@ -107,6 +111,11 @@ class Batcher:
             self._queue.discard(job.tickets)
             self._metrics.queue_tokens.set(self._queue.tokens)
 
+    def _oldest_age_s(self) -> float:
+        with self._changed:
+            since_s = min((piece.job.queued_s for piece in self._queue.waiting()), default=None)
+        return 0.0 if since_s is None else time.monotonic() - since_s
+
     def _release(self, job: Job) -> None:
         self._reserved_tokens -= job.reserved_tokens
         job.reserved_tokens = 0
@@ -129,9 +138,10 @@ class Batcher:
 
     def _run(self) -> None:
         while (batch := self._next_batch()) is not None:
+            started_s = time.perf_counter()
             lengths = [len(piece.ids) for piece in batch]
-            for group in self._engine.divide(lengths):
-                self._forward([batch[index] for index in group])
+            done = [self._forward([batch[index] for index in group]) for group in self._engine.divide(lengths)]
+            self._learn_speed(sum(done), time.perf_counter() - started_s)
 
     def _next_batch(self) -> list[Piece] | None:
         """Wait for texts and take as many as fit; None when closing and all are served."""
@@ -142,7 +152,7 @@ class Batcher:
                     self._changed.wait()
                 if not self._queue:
                     return None
-                batch = self._in_time(self._queue.pop(budget_tokens=self._max_batch_tokens))
+                batch = self._in_time(self._queue.pop(budget_tokens=self._budget_tokens()))
                 self._metrics.queue_tokens.set(self._queue.tokens)
                 if batch:
                     self._running_tokens = sum(len(piece.ids) for piece in batch)
@@ -166,29 +176,32 @@ class Batcher:
             batch.append(ticket.item)
         return batch
 
-    def _forward(self, pieces: Sequence[Piece]) -> None:
-        """Run one forward and hand out its rows; when it fails, find out which text it was."""
+    def _forward(self, pieces: Sequence[Piece]) -> int:
+        """Run one forward and hand out its rows, or find out which text makes it fail; give the tokens it took."""
         pieces = [piece for piece in pieces if not piece.job.over]
         if not pieces:
-            return
+            return 0
         started_s = time.perf_counter()
         try:
             logits = self._engine.forward([piece.ids for piece in pieces])
         except Exception as error:  # noqa: BLE001 - whatever an engine raises, its thread has to live
-            self._isolate(pieces, error)
-            return
+            return self._isolate(pieces, error)
         elapsed_s = time.perf_counter() - started_s
-        self._observe(pieces, elapsed_s)
+        lengths = [len(piece.ids) for piece in pieces]
+        self._metrics.inference_seconds.observe(elapsed_s)
+        self._metrics.batch_texts.observe(len(pieces))
+        self._metrics.batch_tokens.observe(sum(lengths))
+        self._metrics.grid_tokens.inc(max(lengths) * len(lengths))
         self._hand_out(pieces, logits, elapsed_s)
+        return sum(lengths)
 
-    def _isolate(self, pieces: Sequence[Piece], error: Exception) -> None:
+    def _isolate(self, pieces: Sequence[Piece], error: Exception) -> int:
         if len(pieces) > 1:
             middle = len(pieces) // 2
-            self._forward(pieces[:middle])
-            self._forward(pieces[middle:])
-            return
+            return self._forward(pieces[:middle]) + self._forward(pieces[middle:])
         log.error("inference failed", extra={"tokens": len(pieces[0].ids)}, exc_info=error)
         self._fail(pieces[0].job)
+        return 0
 
     def _hand_out(self, pieces: Sequence[Piece], logits: Logits, elapsed_s: float) -> None:
         sound = np.asarray(np.isfinite(logits).all(axis=1)).tolist()
@@ -206,11 +219,13 @@ class Batcher:
         with self._changed:
             self._queue.discard(job.tickets)
 
-    def _observe(self, pieces: Sequence[Piece], elapsed_s: float) -> None:
-        tokens = sum(len(piece.ids) for piece in pieces)
-        self._metrics.inference_seconds.observe(elapsed_s)
-        self._metrics.batch_texts.observe(len(pieces))
-        self._metrics.batch_tokens.observe(tokens)
-        # A small forward is bound by reading the weights and says nothing about the speed of a full queue.
-        if tokens * 4 >= self._max_batch_tokens:
-            self._tokens_per_s += _RATE_WEIGHT * (tokens / elapsed_s - self._tokens_per_s)
+    def _budget_tokens(self) -> int:
+        """Give the tokens of the next batch: on a slow machine fewer, so that nobody waits long behind one."""
+        wanted = int(self._tokens_per_s * _LONGEST_BATCH_S)
+        return min(max(wanted, self._max_batch_tokens // _SMALLEST_BATCH_PART), self._max_batch_tokens)
+
+    def _learn_speed(self, tokens: int, elapsed_s: float) -> None:
+        tokens_per_s = tokens / elapsed_s
+        # A small batch is bound by reading the weights: what it shows is that the speed is this at least.
+        if tokens * 2 >= self._budget_tokens() or tokens_per_s > self._tokens_per_s:
+            self._tokens_per_s += _RATE_WEIGHT * (tokens_per_s - self._tokens_per_s)

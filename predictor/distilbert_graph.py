@@ -18,8 +18,10 @@ from predictor.weights import WeightsFile
 # Rows of the attention grid are filled up to a multiple of this, the widest softmax vector (512 bits of float32): the
 # sums then run in the same order whatever the longest neighbour, so an answer does not depend on its batch.
 GRID_MULTIPLE = 16
-# Distinct token counts cost a kernel each; extra rows are read by nobody.
-TOKEN_MULTIPLE = 8
+# Every new size costs kernels, in time and in memory for good. So sizes are rounded up, to 16 steps in an octave and to
+# steps of 8 at least; nobody reads the rows that come of it.
+_STEPS_PER_OCTAVE = 16
+_SMALLEST_STEP = 8
 
 _LAYER_NORM_EPS = 1e-12
 
@@ -41,24 +43,28 @@ def build_graph(checkpoint: Checkpoint) -> ov.Model:
 
 
 def packed_feed(ids: Sequence[NDArray[np.int32]]) -> Feed:
-    """Give the graph's inputs for one batch.
+    """Give the graph's inputs for one batch; logits beyond the batch's texts are to be thrown away.
 
     Args:
         ids: token ids of each text, shapes [tokens], none empty.
     """
-    lengths = np.array([len(text) for text in ids], dtype=np.int64)
-    tokens = int(lengths.sum())
-    packed = -(-tokens // TOKEN_MULTIPLE) * TOKEN_MULTIPLE
+    texts = len(ids)
+    # Texts that only fill up have one token: the first of the batch once more, so that their softmax is defined.
+    lengths = np.ones(texts if texts < _SMALLEST_STEP else rounded(texts), dtype=np.int64)
+    lengths[:texts] = [len(text) for text in ids]
+    tokens = int(lengths[:texts].sum())
     columns = -(-int(lengths.max()) // GRID_MULTIPLE) * GRID_MULTIPLE
     first = np.cumsum(lengths) - lengths
+    first[texts:] = 0
     column = np.arange(columns)
     real = column < lengths[:, None]
-    input_ids = np.zeros(packed, np.int32)
+    size = rounded(tokens)
+    input_ids = np.zeros(size, np.int32)
     np.concatenate(ids, out=input_ids[:tokens])
-    positions = np.zeros(packed, np.int32)
-    positions[:tokens] = np.arange(tokens) - np.repeat(first, lengths)
-    cells = np.zeros(packed, np.int32)
-    cells[:tokens] = np.flatnonzero(real)
+    positions = np.zeros(size, np.int32)
+    positions[:tokens] = np.arange(tokens) - np.repeat(first[:texts], lengths[:texts])
+    cells = np.zeros(size, np.int32)
+    cells[:tokens] = np.flatnonzero(real[:texts])
     return {
         "input_ids": input_ids,
         "positions": positions,
@@ -67,6 +73,12 @@ def packed_feed(ids: Sequence[NDArray[np.int32]]) -> Feed:
         "mask": np.where(real, np.float32(0), np.float32(-np.inf))[:, None, None, :],
         "first": first.astype(np.int32),
     }
+
+
+def rounded(size: int) -> int:
+    """Give the next size that kernels are made for: at most a sixteenth larger, or 7 where that is more."""
+    step = max(_SMALLEST_STEP, (1 << (size.bit_length() - 1)) // _STEPS_PER_OCTAVE)
+    return -(-size // step) * step
 
 
 class _Builder:

@@ -7,7 +7,7 @@ large request loses its turn after each quantum but never more than that, becaus
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -81,6 +81,10 @@ class FairQueue(Generic[T]):
             if ticket.waiting:
                 ticket.waiting = False
                 self._count(ticket, -ticket.tokens)
+
+    def waiting(self) -> Iterator[T]:
+        """Give every text that waits, in no order that matters."""
+        return (ticket.item for level in self._levels.values() for ticket in level if ticket.waiting)
 
     def tokens_before(self, tokens: int) -> int:
         """Give the tokens now waiting that are served before the last slice of a new request of this size."""

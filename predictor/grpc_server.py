@@ -12,6 +12,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.infer_type import InferRequest, InferResponse
 
+from predictor.draining import Draining
 from predictor.errors import PredictorError
 from predictor.metrics import Metrics
 from predictor.model import TIMEOUT_HEADER
@@ -40,14 +41,22 @@ class GrpcServer:
         data_plane: the SDK's, with the model registered.
         served: what is served, for metadata and limits.
         metrics: where it reports.
+        draining: says whether the process leaves.
         grace_s: how long running calls may take at the end.
     """
 
     def __init__(
-        self, *, port: int, data_plane: DataPlane, served: ServedModel, metrics: Metrics, grace_s: float
+        self,
+        *,
+        port: int,
+        data_plane: DataPlane,
+        served: ServedModel,
+        metrics: Metrics,
+        draining: Draining,
+        grace_s: float,
     ) -> None:
         self._port = port
-        self._servicer = _Servicer(data_plane=data_plane, served=served, metrics=metrics)
+        self._servicer = _Servicer(data_plane=data_plane, served=served, metrics=metrics, draining=draining)
         self._max_message_bytes = served.limits.max_body_bytes + _FRAMING_BYTES
         self._grace_s = grace_s
         self._server: aio.Server | None = None
@@ -68,10 +77,11 @@ class GrpcServer:
 
 
 class _Servicer(InferenceServicer):  # type: ignore[misc] # the SDK is untyped
-    def __init__(self, *, data_plane: DataPlane, served: ServedModel, metrics: Metrics) -> None:
+    def __init__(self, *, data_plane: DataPlane, served: ServedModel, metrics: Metrics, draining: Draining) -> None:
         super().__init__(data_plane, None)
         self._served = served
         self._metrics = metrics
+        self._draining = draining
 
     async def ModelInfer(self, request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
         """Classify; a call's own deadline shortens the service's."""
@@ -107,7 +117,11 @@ class _Servicer(InferenceServicer):  # type: ignore[misc] # the SDK is untyped
             self._served.check_name(request.name, request.version)
         except PredictorError as error:
             await _abort(context, error)
-        return await super().ModelReady(request, context)
+        return pb.ModelReadyResponse(ready=self._draining.ready)
+
+    async def ServerReady(self, _request: Any, _context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
+        """Say whether new calls should come here."""
+        return pb.ServerReadyResponse(ready=self._draining.ready)
 
     async def RepositoryModelLoad(self, _request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
         """Refuse: the process serves the model it was started with."""

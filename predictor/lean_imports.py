@@ -12,11 +12,17 @@ from types import ModuleType
 from typing import Any
 
 
+class _DataFrame:
+    """What annotations are evaluated with; to whoever makes one, the real class."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        return importlib.import_module("pandas").DataFrame(*args, **options)
+
+
 class _DeferredPandas(ModuleType):
     """Pandas to whoever only names ``DataFrame`` in an annotation; the real one to whoever wants more."""
 
-    class DataFrame:
-        """The name that annotations are evaluated with."""
+    DataFrame = _DataFrame
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -3,6 +3,8 @@
 import json
 import logging
 import logging.config
+import traceback
+import warnings
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,12 +26,18 @@ class JsonLine(logging.Formatter):
         }
         line.update({key: value for key, value in record.__dict__.items() if key not in _STANDARD})
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            kind, _, place = record.exc_info
+            # Without the exception's own words, which may quote a text.
+            line["exception"] = kind.__name__ if kind else "none"
+            line["traceback"] = traceback.format_tb(place)
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
 def configure(level: str) -> None:
     """Send every logger's lines to standard error, ours from ``level``, the servers' from warning."""
+    logging.captureWarnings(capture=True)
+    # The SDK answers with a response class that FastAPI has deprecated; nobody here can change that.
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
     logging.config.dictConfig({
         "version": 1,
         "disable_existing_loggers": False,

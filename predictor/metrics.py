@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+SHED_REASONS = ("client_gone", "deadline", "queue_full", "shutting_down", "would_be_late")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _TOKENISE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -22,7 +23,13 @@ class Metrics:
         self.shed = Counter(
             "predictor_shed", "Requests refused or dropped before inference, by reason.", ("reason",), registry=registry
         )
+        for reason in SHED_REASONS:
+            # A series that begins at its first event hides that event from every rate.
+            self.shed.labels(reason)
         self.queue_tokens = Gauge("predictor_queue_tokens", "Tokens waiting for the engine.", registry=registry)
+        self.queue_age_seconds = Gauge(
+            "predictor_queue_age_seconds", "Age of the text that waits longest for the engine.", registry=registry
+        )
         self.queue_seconds = _histogram("queue_seconds", "From tokenised to the first forward.", _SECONDS, registry)
         self.tokenise_seconds = _histogram(
             "tokenise_seconds", "From arrival to tokenised.", _TOKENISE_SECONDS, registry
@@ -30,6 +37,9 @@ class Metrics:
         self.inference_seconds = _histogram("inference_seconds", "One forward of the engine.", _SECONDS, registry)
         self.batch_texts = _histogram("batch_texts", "Texts in one forward.", _TEXTS, registry)
         self.batch_tokens = _histogram("batch_tokens", "Real tokens in one forward.", _TOKENS, registry)
+        self.grid_tokens = Counter(
+            "predictor_grid_tokens", "Texts times the longest text's tokens, summed over forwards.", registry=registry
+        )
         self.threads = Gauge("predictor_threads", "CPU threads one forward uses.", registry=registry)
         self.model_info = Gauge(
             "predictor_model_info",

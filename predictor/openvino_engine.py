@@ -78,7 +78,7 @@ class OpenVinoEngine:
             self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
         self._request.infer()
         # The library reuses its output memory at the next call.
-        return np.array(self._request.get_tensor("logits").data, dtype=np.float32)
+        return np.array(self._request.get_tensor("logits").data[: len(ids)], dtype=np.float32)
 
 
 def _choose_precision(core: ov.Core, asked: PrecisionName) -> str:

@@ -34,6 +34,11 @@ def add_routes(app: FastAPI, *, model: ServedModel) -> None:
     async def refuse(model_name: str) -> Response:
         raise NotFoundError(f"models are not loaded or unloaded by request, {model_name} neither")
 
+    async def explain() -> Response:
+        # The SDK would read a body of any size before it says so.
+        raise NotServedError("explanations are not served")
+
+    app.add_api_route("/v1/models/{model_name}:explain", explain, methods=["POST"], include_in_schema=False)
     app.add_api_route(_MODEL, metadata, methods=["GET"], include_in_schema=False)
     app.add_api_route(_MODEL + "/versions/{model_version}", metadata, methods=["GET"], include_in_schema=False)
     app.add_api_route(_MODEL + "/versions/{model_version}/ready", ready, methods=["GET"], include_in_schema=False)
@@ -57,7 +62,7 @@ def _handlers() -> dict[type[Exception], Callable[[Request, Any], Awaitable[Resp
     async def http(_: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
             response = _error(MethodNotAllowedError("this route does not take this method"))
-            response.headers["allow"] = (error.headers or {}).get("allow", "")
+            response.headers["allow"] = (error.headers or {}).get("Allow", "")
             return response
         if error.status_code == 404:
             return _error(NotFoundError("no such route"))

@@ -1,61 +1,58 @@
-"""The composition root: builds the parts, wires them, starts the SDK's server."""
+"""The composition root: wires the loaded model into the SDK's server and runs it."""
 
 import asyncio
+import functools
 import logging
-import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import uvloop
 from kserve.model_server import ModelServer, app, args
 from prometheus_client import REGISTRY
 
-from predictor.artifact import Checkpoint, content_digest, find_checkpoint, model_version
+from predictor import tracing
 from predictor.batching import Batcher
 from predictor.classifier import Classifier
-from predictor.engine import Engine
+from predictor.connections import BoundedHttp, Bounds
+from predictor.draining import Draining
 from predictor.grpc_server import GrpcServer
 from predictor.hot_path import HotPath
+from predictor.loading import LoadedModel
 from predictor.metrics import Metrics
 from predictor.model import SentimentModel
+from predictor.openapi import document
 from predictor.requests import Limits
 from predictor.sdk_routes import add_error_handlers, add_routes
 from predictor.service import ServedModel
 from predictor.settings import Settings
+from predictor.throttling import Throttling
 from predictor.tokenising import TokenisingThread
-from predictor.tokenizer import TextTokenizer
+
+if TYPE_CHECKING:
+    from predictor.traced import Traced
 
 log = logging.getLogger("predictor")
 
 _GRACE_S = 30
-_WARM_UP_TEXT_TOKENS = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Loaded:
-    """What was read from the checkpoint, warm, and its speed."""
-
-    checkpoint: Checkpoint
-    engine: Engine
-    tokenizer: TextTokenizer
-    version: str
-    max_length_tokens: int
-    tokens_per_s: float
+_BOUNDS = Bounds(head_bytes=65_536, receive_s=30, connections=10_000)
 
 
 class _Server(ModelServer):
     """The SDK's server on uvloop and httptools, with the hot path in front and our errors throughout."""
 
-    def __init__(self, *, hot_path: HotPath, **options: Any) -> None:
-        super().__init__(grace_period=_GRACE_S, enable_latency_logging=False, enable_grpc=False, **options)
-        self._hot_path = hot_path
+    def __init__(self, *, front: Draining) -> None:
+        super().__init__(workers=1, grace_period=_GRACE_S, enable_latency_logging=False, enable_grpc=False)
+        self._front = front
 
     def serve_grpc(self, *, port: int, served: ServedModel, metrics: Metrics) -> None:
         """Add our gRPC server to what is started and stopped together."""
         self._grpc_server = GrpcServer(
-            port=port, data_plane=self.dataplane, served=served, metrics=metrics, grace_s=_GRACE_S
+            port=port,
+            data_plane=self.dataplane,
+            served=served,
+            metrics=metrics,
+            draining=self._front,
+            grace_s=_GRACE_S,
         )
         self.servers.append(self._grpc_server.start())
 
@@ -63,29 +60,22 @@ class _Server(ModelServer):
         """Leave the loop to asyncio.run: the SDK prepares one here that nothing runs on."""
 
     async def _serve(self) -> None:
-        rest = self._rest_server
+        rest: Any = self._rest_server
         config = rest.config
-        config.app, config.http, config.access_log, config.server_header = self._hot_path, "httptools", False, False
+        config.app, config.interface, config.access_log, config.server_header = self._front, "asgi3", False, False
+        config.http, config.ws = functools.partial(BoundedHttp, bounds=_BOUNDS), "none"
+        uvicorn = rest._server  # noqa: SLF001
+        uvicorn.handle_exit = self._front.instead_of(uvicorn.handle_exit, loop=asyncio.get_running_loop())
         # The SDK's timing middleware matches every route a second time, for a log line.
         rest._add_middlewares = lambda _: None  # noqa: SLF001
         rest._add_exception_handlers = add_error_handlers  # noqa: SLF001
         await super()._serve()
 
 
-def serve(settings: Settings, *, threads: int) -> None:
-    """Load, warm up, then open the port; returns after a clean shutdown.
-
-    Args:
-        settings: from the environment.
-        threads: CPU threads of the engine.
-
-    Raises:
-        CheckpointError: the model directory cannot be served.
-        EngineUnavailableError: this machine lacks what the settings ask for.
-    """
-    started_s = time.perf_counter()
-    loaded = _load(settings, threads)
+def serve(settings: Settings, loaded: LoadedModel) -> None:
+    """Serve ``loaded`` until a signal says stop; what runs then is finished."""
     metrics = Metrics(registry=REGISTRY)
+    REGISTRY.register(Throttling())
     batcher = Batcher(
         engine=loaded.engine,
         max_batch_tokens=settings.max_batch_tokens,
@@ -94,7 +84,8 @@ def serve(settings: Settings, *, threads: int) -> None:
         metrics=metrics,
     )
     tokenising = TokenisingThread(tokenizer=loaded.tokenizer, on_tokenised=batcher.put)
-    classifier = Classifier(
+    traced = tracing.start(os.environ, service=f"{args.model_name}-predictor")
+    classifier = (traced.classifier if traced else Classifier)(
         tokenising=tokenising, batcher=batcher, max_length_tokens=loaded.max_length_tokens, metrics=metrics
     )
     served = _served(settings, loaded, classifier)
@@ -102,77 +93,27 @@ def serve(settings: Settings, *, threads: int) -> None:
     metrics.model_info.labels(served.version, served.engine, served.precision).set(1)
     batcher.start()
     tokenising.start()
-    log.info(
-        "loaded",
-        extra={
-            "model_dir": str(settings.model_dir),
-            "version": served.version,
-            "arithmetic": served.arithmetic,
-            "threads": served.threads,
-            "tokens_per_s": round(loaded.tokens_per_s),
-            "load_s": round(time.perf_counter() - started_s, 3),
-        },
-    )
-    _run(served, metrics)
+    _run(settings, served, metrics, traced)
     classifier.close()
+    if traced:
+        traced.close()
     log.info("stopped")
 
 
-def _run(served: ServedModel, metrics: Metrics) -> None:
+def _run(settings: Settings, served: ServedModel, metrics: Metrics, traced: "Traced | None") -> None:
     add_routes(app, model=served)
+    app.openapi = document(app, model=served)
     # The SDK starts its loop with asyncio.run and would ignore --event-loop.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    server = _Server(hot_path=HotPath(app=app, model=served, metrics=metrics), workers=1)
+    hot_path = HotPath(app=app, model=served, metrics=metrics)
+    app_in_front = traced.app(hot_path) if traced else hot_path
+    server = _Server(front=Draining(app=app_in_front, model_name=served.name, pause_s=settings.drain_s))
     if args.enable_grpc:
         server.serve_grpc(port=args.grpc_port, served=served, metrics=metrics)
     server.start([SentimentModel(served=served)])
 
 
-def _load(settings: Settings, threads: int) -> _Loaded:
-    checkpoint = find_checkpoint(settings.model_dir)
-    max_length_tokens = min(settings.max_length_tokens, checkpoint.config.positions)
-    tokenizer = TextTokenizer(checkpoint, max_length_tokens=max_length_tokens)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        # Hashing 250 MB takes as long as compiling them; both run outside the interpreter's lock.
-        digest = pool.submit(content_digest, checkpoint)
-        engine = _engine(settings, checkpoint, threads)
-        tokens_per_s = _warm_up(engine, settings.max_batch_tokens, checkpoint.config.vocab_size)
-        version = model_version(digest.result(), max_length_tokens=max_length_tokens, arithmetic=engine.arithmetic)
-    return _Loaded(
-        checkpoint=checkpoint,
-        engine=engine,
-        tokenizer=tokenizer,
-        version=version,
-        max_length_tokens=max_length_tokens,
-        tokens_per_s=tokens_per_s,
-    )
-
-
-def _engine(settings: Settings, checkpoint: Checkpoint, threads: int) -> Engine:
-    # Either library is large: only the one that is used gets loaded.
-    if settings.engine == "torch":
-        from predictor.torch_engine import TorchEngine  # noqa: PLC0415
-
-        return TorchEngine(checkpoint=checkpoint, precision=settings.precision, threads=threads)
-    from predictor.openvino_engine import OpenVinoEngine  # noqa: PLC0415
-
-    return OpenVinoEngine(
-        checkpoint=checkpoint, precision=settings.precision, threads=threads, cache_dir=settings.compile_cache_dir
-    )
-
-
-def _warm_up(engine: Engine, batch_tokens: int, vocab_size: int) -> float:
-    """Run the first forwards, which are slow and take the memory that all later ones use; give tokens per second."""
-    ids = np.random.default_rng(0).integers(0, vocab_size, _WARM_UP_TEXT_TOKENS, dtype=np.int32)
-    texts = max(1, batch_tokens // _WARM_UP_TEXT_TOKENS)
-    engine.forward([ids])
-    engine.forward([ids] * texts)
-    started_s = time.perf_counter()
-    engine.forward([ids] * texts)
-    return texts * _WARM_UP_TEXT_TOKENS / (time.perf_counter() - started_s)
-
-
-def _served(settings: Settings, loaded: _Loaded, classifier: Classifier) -> ServedModel:
+def _served(settings: Settings, loaded: LoadedModel, classifier: Classifier) -> ServedModel:
     engine = loaded.engine
     return ServedModel(
         name=args.model_name,

@@ -27,16 +27,27 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PREDICTOR_", frozen=True, extra="ignore")
 
-    model_dir: Path = Field(default_factory=default_model_dir)
-    engine: EngineName = "openvino"
-    precision: PrecisionName = "auto"
-    threads: Positive | None = None
-    max_length_tokens: Annotated[int, Field(ge=8)] = 512
-    max_texts: Positive = 128
-    max_text_chars: Positive = 10_000
-    max_body_bytes: Positive = 1_048_576
-    max_batch_tokens: Positive = 1024
-    max_queue_tokens: Positive = 65_536
-    deadline_s: Annotated[float, Field(gt=0)] = 10.0
-    compile_cache_dir: Path | None = None
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    model_dir: Path = Field(
+        default_factory=default_model_dir,
+        description="The checkpoint's directory; unset: `/mnt/models` if it holds one, else the shipped model.",
+    )
+    engine: EngineName = Field("openvino", description="`torch` is the reference, and the way to a GPU.")
+    precision: PrecisionName = Field(
+        "auto",
+        description="`auto`: bf16 where the CPU multiplies it natively, else f32; a quantised checkpoint is int8.",
+    )
+    threads: Positive | None = Field(None, description="CPU threads of a forward; unset: the container's CPU quota.")
+    max_length_tokens: Annotated[int, Field(ge=8)] = Field(512, description="Where texts are cut, in tokens.")
+    max_texts: Positive = Field(128, description="Texts a request may carry.")
+    max_text_chars: Positive = Field(10_000, description="Characters (code points) a text may have.")
+    max_body_bytes: Positive = Field(1_048_576, description="Bytes a request body may have.")
+    max_batch_tokens: Positive = Field(1024, description="Tokens of one batch; a single longer text goes alone.")
+    max_queue_tokens: Positive = Field(65_536, description="Tokens that may wait; more is refused with 503.")
+    deadline_s: Annotated[float, Field(gt=0)] = Field(10.0, description="Longest a request may take, in s.")
+    drain_s: Annotated[float, Field(ge=0)] = Field(
+        2.0, description="How long the port stays open after SIGTERM, not ready, in s; 0 closes it at once."
+    )
+    compile_cache_dir: Path | None = Field(
+        None, description="Where compiled graphs are kept between starts; unset: nowhere."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")

@@ -1,0 +1,95 @@
+"""Reads the checkpoint and brings the engine up to speed, before any port opens."""
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from predictor.artifact import Checkpoint, content_digest, find_checkpoint, model_version
+from predictor.engine import Engine
+from predictor.settings import Settings
+from predictor.tokenizer import TextTokenizer
+
+log = logging.getLogger("predictor")
+
+_WARM_UP_TEXT_TOKENS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """What came out of a checkpoint: its parts, its version, and how fast it ran a full batch."""
+
+    checkpoint: Checkpoint
+    engine: Engine
+    tokenizer: TextTokenizer
+    version: str
+    max_length_tokens: int
+    tokens_per_s: float
+
+
+def load(settings: Settings, *, threads: int) -> LoadedModel:
+    """Verify, load and warm up.
+
+    Args:
+        settings: which checkpoint, engine, precision and maximum length.
+        threads: CPU threads of the engine.
+
+    Raises:
+        CheckpointError: the model directory cannot be served.
+        EngineUnavailableError: this machine lacks what the settings ask for.
+    """
+    started_s = time.perf_counter()
+    checkpoint = find_checkpoint(settings.model_dir)
+    max_length_tokens = min(settings.max_length_tokens, checkpoint.config.positions)
+    tokenizer = TextTokenizer(checkpoint, max_length_tokens=max_length_tokens)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # Hashing the weights takes as long as compiling them; both run outside the interpreter's lock.
+        digest = pool.submit(content_digest, checkpoint)
+        engine = _engine(settings, checkpoint, threads)
+        tokens_per_s = _warm_up(engine, tokenizer, settings.max_batch_tokens, checkpoint.config.vocab_size)
+        version = model_version(digest.result(), max_length_tokens=max_length_tokens, arithmetic=engine.arithmetic)
+    log.info(
+        "loaded",
+        extra={
+            "model_dir": str(settings.model_dir),
+            "version": version,
+            "arithmetic": engine.arithmetic,
+            "threads": engine.threads,
+            "tokens_per_s": round(tokens_per_s),
+            "load_s": round(time.perf_counter() - started_s, 3),
+        },
+    )
+    return LoadedModel(
+        checkpoint=checkpoint,
+        engine=engine,
+        tokenizer=tokenizer,
+        version=version,
+        max_length_tokens=max_length_tokens,
+        tokens_per_s=tokens_per_s,
+    )
+
+
+def _engine(settings: Settings, checkpoint: Checkpoint, threads: int) -> Engine:
+    # Either library is large: only the one that is used gets loaded.
+    if settings.engine == "torch":
+        from predictor.torch_engine import TorchEngine  # noqa: PLC0415
+
+        return TorchEngine(checkpoint=checkpoint, precision=settings.precision, threads=threads)
+    from predictor.openvino_engine import OpenVinoEngine  # noqa: PLC0415
+
+    return OpenVinoEngine(
+        checkpoint=checkpoint, precision=settings.precision, threads=threads, cache_dir=settings.compile_cache_dir
+    )
+
+
+def _warm_up(engine: Engine, tokenizer: TextTokenizer, batch_tokens: int, vocab_size: int) -> float:
+    """Run what is slow the first time and takes memory for good; give tokens per second of a full batch."""
+    tokenizer.encode(["warm up"])
+    ids = np.random.default_rng(0).integers(0, vocab_size, _WARM_UP_TEXT_TOKENS, dtype=np.int32)
+    engine.forward([ids])
+    texts = max(1, batch_tokens // _WARM_UP_TEXT_TOKENS)
+    started_s = time.perf_counter()
+    engine.forward([ids] * texts)
+    return texts * _WARM_UP_TEXT_TOKENS / (time.perf_counter() - started_s)
