@@ -1,0 +1,1 @@
+"""How good the scores of a checkpoint are, as the predictor serves it."""
