@@ -1,0 +1,21 @@
+MANIFESTS := manifests
+
+.PHONY: render images images-check base-digest lint-manifests
+
+render:  ## write manifests/install.yaml, what `kubectl apply -f manifests` applies
+	kubectl kustomize $(MANIFESTS) > $(MANIFESTS)/install.yaml.new
+	mv $(MANIFESTS)/install.yaml.new $(MANIFESTS)/install.yaml
+
+images:  ## build both images with docker or buildah (REGISTRY=, TAG=, MODEL_DIR=)
+	$(MANIFESTS)/images/build.sh
+
+images-check: $(VENV)/.dev  ## build both images on a stand-in base, weigh them, run them read-only, ask them (root, buildah, debootstrap)
+	$(PY) $(MANIFESTS)/images/check.py
+
+base-digest:  ## pin the images' base to the digest it has now, in manifests/images/images.env (docker or skopeo, network)
+	$(MANIFESTS)/images/pin-base.sh
+
+lint: lint-manifests
+lint-manifests: $(VENV)/.dev $(TOOLS)/.stamp  ## hadolint for the Dockerfiles, checkov for what the manifests render to
+	$(VENV)/bin/hadolint Dockerfile.predictor Dockerfile.transformer
+	$(PY) tests/manifests/checkov_scan.py
