@@ -1,0 +1,155 @@
+"""Command-line options that describe service times, prices, load and autoscaling."""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from load.capacity.cost import NODES, Prices
+from load.capacity.kpa import KpaSettings
+from load.capacity.revision import PodSettings
+from load.capacity.service import ServiceTimes
+from load.capacity.simulate import Scenario, StageSettings
+from load.capacity.workload import Mix, Rate, constant, read_trace, stages
+
+TIMES = Path(__file__).parents[1] / "reports" / "service_times.json"
+PROFILES = ("constant", "ramp", "spike", "seed", "trace")
+
+# Per pass, from published measurements: Istio's proxies +0.6 ms, queue-proxy and activator 0.5 to 1 ms each.
+GATEWAY_S = 0.0006
+QUEUE_PROXY_S = 0.00075
+ACTIVATOR_S = 0.00075
+
+
+def add_times_options(parser: argparse.ArgumentParser) -> None:
+    """Add where service times come from and what hardware costs."""
+    parser.add_argument("--times", type=Path, default=TIMES, help="file that calibrate wrote")
+    parser.add_argument("--speed", type=float, default=1.0, help="target core's speed over the measured one's")
+    parser.add_argument("--threads", type=float, help="cores that a predictor pod infers on; default: as measured")
+    parser.add_argument("--node", choices=sorted(NODES), default="D4ads_v6")
+    parser.add_argument("--transformer-vcpus", type=float, default=1.1)
+    parser.add_argument("--predictor-vcpus", type=float, default=2.1)
+    parser.add_argument("--redis-per-hour", type=float, default=0.0, help="dollars an hour for Redis")
+
+
+def add_load_options(parser: argparse.ArgumentParser) -> None:
+    """Add what is asked and how both stages scale."""
+    parser.add_argument("--profile", choices=PROFILES, default="spike")
+    parser.add_argument("--trace", type=Path, help="CSV second,requests_per_s (profile trace)")
+    parser.add_argument("--rate", type=float, default=50.0, help="requests/s at the start")
+    parser.add_argument("--peak", type=float, default=400.0, help="requests/s at the top (ramp, spike)")
+    parser.add_argument("--duration-s", type=float, default=600.0)
+    parser.add_argument("--hit-share", type=float, default=0.95)
+    parser.add_argument("--hot", type=int, default=100, help="texts that the hits ask for")
+    parser.add_argument("--size", type=int, default=1, help="texts per request")
+    parser.add_argument("--zipf-texts", type=int, default=0, help="draw texts by Zipf popularity instead")
+    parser.add_argument("--zipf-exponent", type=float, default=1.0)
+    parser.add_argument("--cold", action="store_true", help="start with an empty cache")
+    parser.add_argument("--no-shared-cache", action="store_true", help="no Redis: each transformer has its own")
+    parser.add_argument("--rollout-s", type=float, nargs="*", default=[], help="times of new model versions")
+    parser.add_argument("--scale-target", type=float, default=4.0, help="predictor: concurrent requests a pod")
+    parser.add_argument("--transformer-target", type=float, default=30.0)
+    parser.add_argument("--min-replicas", type=int, default=1, help="of the predictor")
+    parser.add_argument("--max-replicas", type=int, default=6, help="of either")
+    parser.add_argument("--burst-capacity", type=float, default=211.0, help="Knative's target-burst-capacity")
+    parser.add_argument("--container-concurrency", type=int, default=0, help="of the predictor")
+    parser.add_argument("--scale-down-delay-s", type=float, default=0.0)
+    parser.add_argument("--cold-start-s", type=float, default=6.0, help="predictor pod until ready")
+    parser.add_argument("--local", action="store_true", help="leave out the cluster's gateway and proxies")
+    parser.add_argument("--seed", type=int, default=255)
+
+
+def times_of(options: argparse.Namespace) -> ServiceTimes:
+    """Read the service times, scaled to the target's speed and threads."""
+    measured = json.loads(options.times.read_text(encoding="utf-8"))
+    threads = options.threads or measured.get("effective_threads", 1.0)
+    if options.speed <= 0 or threads <= 0:
+        raise ValueError("--speed and --threads must be above 0")
+    times = ServiceTimes(**measured["service_times"])
+    fields = {
+        field.name: getattr(times, field.name) / options.speed
+        for field in dataclasses.fields(times)
+        if field.name.endswith("_s") and field.name not in {"hop_s", "forward_hop_s"}
+    }
+    return dataclasses.replace(times, **fields).with_threads(threads)
+
+
+def prices_of(options: argparse.Namespace) -> Prices:
+    """Give prices for the chosen node."""
+    return Prices(
+        node=NODES[options.node],
+        transformer_vcpus=options.transformer_vcpus,
+        predictor_vcpus=options.predictor_vcpus,
+        redis_dollars_per_hour=options.redis_per_hour,
+    )
+
+
+def seed_clients(duration_s: float) -> Callable[[float], int]:
+    """Give the seed's number of clients over time, its 10.5 minutes stretched to ``duration_s``."""
+    scale = duration_s / 630
+    clients = stages([(0, 1), (30 * scale, 10), (450 * scale, 10), (630 * scale, 0)])
+    return lambda at_s: round(clients(at_s))
+
+
+def rate_of(options: argparse.Namespace) -> tuple[Rate | None, float]:
+    """Give the rate over time and the length; no rate for the closed loop of the seed."""
+    length_s, rate, peak = options.duration_s, options.rate, options.peak
+    if options.profile == "trace":
+        if options.trace is None:
+            raise ValueError("--profile trace needs --trace FILE")
+        return read_trace(options.trace)
+    if options.profile == "seed":
+        return None, length_s
+    if options.profile == "constant":
+        return constant(rate), length_s
+    if options.profile == "ramp":
+        return stages([(0, rate), (length_s * 0.6, peak), (length_s * 0.8, peak), (length_s, rate)]), length_s
+    jump_s = length_s / 4
+    back_s = length_s * 3 / 4
+    return stages([(0, rate), (jump_s, rate), (jump_s + 1, peak), (back_s, peak), (back_s + 1, rate)]), length_s
+
+
+def scenario_of(options: argparse.Namespace) -> Scenario:
+    """Give the scenario that the options describe."""
+    rate, length_s = rate_of(options)
+    hops = {} if options.local else {"queue_proxy_s": QUEUE_PROXY_S, "activator_s": ACTIVATOR_S}
+    predictor = KpaSettings(
+        target=options.scale_target,
+        min_scale=options.min_replicas,
+        max_scale=options.max_replicas,
+        initial_scale=max(1, options.min_replicas),
+        container_concurrency=options.container_concurrency,
+        target_burst_capacity=options.burst_capacity,
+        scale_down_delay_s=options.scale_down_delay_s,
+    )
+    transformer = KpaSettings(
+        target=options.transformer_target,
+        max_scale=options.max_replicas,
+        target_burst_capacity=options.burst_capacity,
+        scale_down_delay_s=options.scale_down_delay_s,
+    )
+    return Scenario(
+        times=times_of(options),
+        duration_s=length_s,
+        rate=rate,
+        clients=seed_clients(length_s) if options.profile == "seed" else None,
+        mix=Mix(
+            hit_share=options.hit_share,
+            hot=options.hot,
+            size=options.size,
+            zipf_texts=options.zipf_texts,
+            zipf_exponent=options.zipf_exponent,
+        ),
+        transformer=StageSettings(kpa=transformer, pod=PodSettings(cold_start_s=5.0, **hops)),
+        predictor=StageSettings(
+            kpa=predictor,
+            pod=PodSettings(cold_start_s=options.cold_start_s, **hops),
+            initial_pods=options.min_replicas,
+        ),
+        shared_cache=not options.no_shared_cache,
+        warm=not options.cold,
+        rollouts_s=tuple(options.rollout_s),
+        hop_s=0.0 if options.local else GATEWAY_S,
+        seed=options.seed,
+    )

@@ -1,0 +1,34 @@
+# Load tests and capacity planning. Settings of a scenario are variables: make load SCENARIO=cache_mix RATE=100 HIT_RATE=0.9
+SCENARIO ?= smoke
+LOAD_RESULTS ?= results/load
+# What calibrate measured; the committed file describes the machine named in load/README.md.
+TIMES ?= load/reports/service_times.json
+
+load: $(VENV)/.dev  ## run a k6 scenario: SCENARIO=smoke URL=http://localhost:8080, settings as variables (load/README.md)
+	$(PY) -m load.run $(SCENARIO) --results $(LOAD_RESULTS) $(ARGS)
+
+load-report: $(VENV)/.dev  ## gather the runs in results/load into one page with plots
+	$(PY) -m load.report $(LOAD_RESULTS) --out results/load-report
+
+load-testrun: $(VENV)/.dev  ## print a scenario for the k6 operator: SCENARIO= URL=, pipe into kubectl apply -f -
+	@$(PY) -m load.testrun $(SCENARIO) --url $(URL) $(ARGS)
+
+load-calibrate: $(VENV)/.dev  ## measure service times on the local stack, with the curve's check points (6 minutes)
+	$(PY) -m load.capacity calibrate --check --out results/capacity/service_times.json $(ARGS)
+
+load-curve: $(VENV)/.dev  ## hit-ratio curve: requests/s, p99 and cost per million, from TIMES=
+	$(PY) -m load.capacity curve --times $(TIMES) $(ARGS)
+
+load-simulate: $(VENV)/.dev  ## simulate autoscaling: ARGS="--profile spike --peak 400 --scale-target 4"
+	$(PY) -m load.capacity simulate --times $(TIMES) $(ARGS)
+
+load-recommend: $(VENV)/.dev  ## recommend scaleTarget, minReplicas and burst capacity for an SLO: ARGS="--p99-ms 300"
+	$(PY) -m load.capacity recommend --times $(TIMES) $(ARGS)
+
+load-validate: $(VENV)/.dev  ## hold predictions against 1, 2, 4 throttled predictors (root: makes cgroups; 12 minutes)
+	$(PY) -m load.capacity validate $(ARGS)
+
+load-reports: $(VENV)/.dev  ## measure load/reports anew (45 minutes on a quiet machine; root for the throttled part)
+	$(PY) -m load.campaign $(ARGS)
+
+.PHONY: load load-report load-testrun load-calibrate load-curve load-simulate load-recommend load-validate load-reports
