@@ -12,8 +12,6 @@ TOOLS := .tools
 TORCH_INDEX ?=
 PIP_INSTALL := install --quiet --disable-pip-version-check --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-PACKAGES := predictor transformer
-SCRIPTS := $(wildcard model-artifacts local load infra manifests tests)
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -24,8 +22,8 @@ run: $(VENV)/.run  ## serve on http://localhost:8080: Redis, predictor, transfor
 test: $(VENV)/.dev $(TOOLS)/.stamp  ## every test; ARGS="-k name" for some
 	$(PY) -m pytest $(ARGS)
 
-lint: $(VENV)/.dev $(TOOLS)/.stamp lint-python  ## all static checks
-	$(VENV)/bin/shellcheck $$(git ls-files '*.sh' .ci/run)
+lint: lint-python infra-lint lint-manifests  ## all static checks
+	$(VENV)/bin/shellcheck -x -P SCRIPTDIR $$(git ls-files '*.sh' .ci/run)
 	$(VENV)/bin/yamllint --strict .
 
 lint-python: $(VENV)/.dev

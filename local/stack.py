@@ -16,16 +16,26 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from console import Console  # beside this script
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
-from honcho.printer import Message, Printer
+from honcho.printer import Message
 
 ROOT = Path(__file__).resolve().parents[1]
 START_LIMIT_S = 60
-EXAMPLE = """curl -s localhost:{port}/predict -d '{{"text": ["I hate you.", "I love you."]}}'"""
+READY = """
+serving on http://localhost:{port}  (ready in {took_s:.1f} s; Ctrl-C ends everything)
+
+  try texts   http://localhost:{port}/playground
+  read API    http://localhost:{port}/docs
+  or ask      curl -s localhost:{port}/predict -d '{{"text": ["I hate you.", "I love you."]}}'
+
+"""
+# What somebody who watches a terminal wants, and a script does not.
+FOR_PEOPLE = {"TRANSFORMER_ACCESS_LOG": "true"}
 
 
-class Watching(Printer):  # type: ignore[misc]  # honcho ships no types
+class Watching(Console):
     """Prints what the processes say, and remembers which of them ended first."""
 
     first_to_end: str | None = None
@@ -89,8 +99,7 @@ def announce(manager: Manager, port: int, predictor_port: int, started: float) -
         ready = {url for url in ready if not answers(url)}
         if not ready:
             took_s = time.monotonic() - started
-            say(f"\nserving on http://localhost:{port}  (ready in {took_s:.1f} s; Ctrl-C ends everything)\n\n  ")
-            say(EXAMPLE.format(port=port) + "\n\n")
+            say(READY.format(port=port, took_s=took_s))
             return
         time.sleep(0.1)
     say(f"not ready within {START_LIMIT_S} s: see the lines above\n")
@@ -112,6 +121,8 @@ def main() -> int:
             say(f"port {each} is in use: end what listens there, or choose another with {name}=...\n")
             return 1
     env = {
+        "TRANSFORMER_PLAYGROUND": "true",
+        **(FOR_PEOPLE if sys.stdout.isatty() else {}),
         **os.environ,
         "PYTHON": sys.executable,
         "PYTHONUNBUFFERED": "1",

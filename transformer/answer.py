@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import orjson
 
 _WHOLE, _CUT = 1, 2
@@ -75,14 +76,12 @@ class Model:
         ):
             return None
         ranked = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
-        parts = [self._openings[i] + _shortest(scores[i]) + b"}" for i in ranked]
+        written = _written(value)
+        parts = [self._openings[i] + written[i] + b"}" for i in ranked]
         return Answer(value=value, json=b"[" + b",".join(parts) + b"]", truncated=value[0] == _CUT)
 
 
-def _shortest(score: float) -> bytes:
-    """Write a float32 with the fewest digits that read back as the same float32."""
-    for digits in (7, 8):
-        written = f"{score:.{digits}g}"
-        if struct.unpack("<f", struct.pack("<f", float(written)))[0] == score:
-            return written.encode()
-    return f"{score:.9g}".encode()
+def _written(value: bytes) -> list[bytes]:
+    """Write the float32 scores of a stored value, each with the fewest digits that read back as the same float32."""
+    scores = np.frombuffer(value, dtype="<f4", offset=1)
+    return orjson.dumps(scores, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")

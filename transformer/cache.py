@@ -7,12 +7,20 @@ from typing import Protocol
 
 from transformer.answer import Answer
 
+UNREAD = b""
+"""Stands for a value that could not be read, which is not to say that there is none. No answer is empty."""
+
 
 class SharedCache(Protocol):
     """A store outside the process that never fails a caller: trouble reads as absence."""
 
-    async def fetch(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Give the value of every key, None where there is none."""
+    async def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> list[bytes | None]:
+        """Give the value of every key, None where there is none, ``UNREAD`` where that is not known.
+
+        Args:
+            keys: what to look up.
+            patient: try hard, for one who has no other way.
+        """
 
     def store(self, values: Iterable[tuple[bytes, bytes]]) -> None:
         """Take keys with values to be written soon; returns at once."""
@@ -71,12 +79,15 @@ class TieredCache:
         # The look-up of the hot path: bound once.
         self.peek = memory.get
 
-    async def fetch(self, keys: Sequence[bytes], read: Callable[[bytes], Answer | None]) -> list[Answer | None]:
+    async def fetch(
+        self, keys: Sequence[bytes], read: Callable[[bytes], Answer | None], *, patient: bool = False
+    ) -> list[Answer | None]:
         """Look keys up in L2; what is found moves into L1.
 
         Args:
             keys: keys absent from L1.
             read: turns a stored value into an answer, None for garbage.
+            patient: wait longer than usual.
 
         Returns:
             An answer or None per key, in order.
@@ -84,7 +95,7 @@ class TieredCache:
         if self._shared is None:
             return [None] * len(keys)
         answers: list[Answer | None] = []
-        for key, value in zip(keys, await self._shared.fetch(keys), strict=True):
+        for key, value in zip(keys, await self._shared.fetch(keys, patient=patient), strict=True):
             answer = None if value is None else read(value)
             if answer is not None:
                 self._memory.put(key, answer)

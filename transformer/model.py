@@ -1,5 +1,6 @@
 """The KServe model that the SDK's routes call: Open Inference Protocol in, the pipeline's answers out."""
 
+import uuid
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
@@ -87,7 +88,7 @@ class SentimentTransformer(KServeModel):
         best = [model.labels[row.index(max(row))] for row in rows]
         flat = [score for row in rows for score in row]
         return InferResponse(
-            response_id=request.id,
+            response_id=request.id or uuid.uuid4().hex,
             model_name=self.name,
             model_version=model.version,
             infer_outputs=[

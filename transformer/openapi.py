@@ -21,6 +21,19 @@ _ERRORS = {
     504: "The predictor did not answer in time; see `Retry-After`.",
 }
 _OK = {"200": {"description": "It does.", "content": {"application/json": {"schema": {"type": "object"}}}}}
+_INFER_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": {"$ref": _REF + "InferenceRequest"}},
+        "application/octet-stream": {
+            "schema": {
+                "type": "string",
+                "format": "binary",
+                "description": "JSON, then tensors; the header Inference-Header-Content-Length says where JSON ends.",
+            }
+        },
+    },
+}
 _ANSWER_HEADERS = {
     "x-cache": {"schema": {"type": "string", "enum": ["hit", "miss", "partial"]}},
     "x-model-version": {"schema": {"type": "string"}},
@@ -58,12 +71,18 @@ def _revise(said: dict[str, Any], *, model_name: str, schema: RequestSchema) -> 
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas |= schema.openapi() | models["$defs"]
+    _describe_tensor(schemas, schema)
     paths: dict[str, Any] = {}
     for path, item in said["paths"].items():
         if path.startswith("/v2/repository/") or path.endswith((":predict", ":explain")) or "{model_version}" in path:
             continue
         for operation in item.values():
             operation["responses"].pop("422", None)
+            _name_the_model(operation, model_name)
+            if path.endswith("/infer"):
+                operation["requestBody"] = _INFER_BODY
+            if path == "/metrics":
+                operation["responses"]["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
             refused = (404, 500) if operation.get("parameters") else (500,)
             errors = (400, 404, 413, 500, 502, 503, 504) if path.endswith("/infer") else refused
             operation["responses"] |= _errors(*errors)
@@ -76,6 +95,32 @@ def _revise(said: dict[str, Any], *, model_name: str, schema: RequestSchema) -> 
     paths["/health"] = {"get": {"operationId": "health", "summary": "Say that the process serves", "responses": _OK}}
     said["paths"] = dict(sorted(paths.items()))
     return said
+
+
+def _name_the_model(operation: dict[str, Any], model_name: str) -> None:
+    """Say which model there is; versions are the predictor's to name, not the client's to choose."""
+    if "parameters" in operation:
+        kept = [each for each in operation["parameters"] if each["name"] != "model_version"]
+        for parameter in kept:
+            if parameter["name"] == "model_name":
+                parameter["schema"] = {"type": "string", "enum": [model_name]}
+        operation["parameters"] = kept
+
+
+def _describe_tensor(schemas: dict[str, Any], schema: RequestSchema) -> None:
+    """Narrow the protocol's any tensor to the one that is taken: ``text``, BYTES, [N]."""
+    if "InferenceRequest" not in schemas:
+        return
+    texts = schema.openapi()["PredictRequest"]["properties"]["text"]
+    schemas["RequestInput"]["properties"] |= {
+        "name": {"type": "string", "enum": ["text"]},
+        "datatype": {"type": "string", "enum": ["BYTES"]},
+        "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 1},
+        "data": texts | {"description": "As many texts as the shape says."},
+    }
+    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["What a film!"]}
+    schemas["InferenceRequest"]["properties"]["inputs"] |= {"minItems": 1, "maxItems": 1}
+    schemas["InferenceRequest"]["example"] = {"id": "42", "inputs": [tensor]}
 
 
 def _operation(request: str, summary: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from transformer.answer import Answer, Model
+from transformer.cache import UNREAD
 from transformer.cache_key import CacheKeys
-from transformer.errors import PredictorNonsenseError, PredictorUnavailableError
+from transformer.errors import PredictorNonsenseError, PredictorUnavailableError, TransformerError
 from transformer.metrics import Metrics
 
 _FORMER_MODELS = 4  # versions whose labels are remembered; a rollout has two
@@ -44,8 +45,10 @@ class Cache(Protocol):
     def peek(self) -> Callable[[bytes], Answer | None]:
         """Give the look-up that costs no round trip."""
 
-    async def fetch(self, keys: Sequence[bytes], read: Callable[[bytes], Answer | None]) -> list[Answer | None]:
-        """Look up keys that ``peek`` does not know."""
+    async def fetch(
+        self, keys: Sequence[bytes], read: Callable[[bytes], Answer | None], *, patient: bool = False
+    ) -> list[Answer | None]:
+        """Look up keys that ``peek`` does not know; ``patient`` when there is no other way to an answer."""
 
     def store(self, answers: Sequence[tuple[bytes, Answer]]) -> None:
         """Keep answers; returns at once."""
@@ -177,12 +180,20 @@ class Pipeline:
         if len(unique) < len(texts):
             self._metrics.texts("duplicate", len(texts) - len(unique))
         started = time.perf_counter()
-        have = {} if model is None else await self._look_up(model, unique, count=True)
+        have, certain = ({}, True) if model is None else await self._look_up(model, unique, count=True)
         looked_up = time.perf_counter()
         found = len(have)
         if found < len(unique):
             missing = [text for text in unique if text not in have]
-            model, have = await self._complete(model, have, missing, unique, headers)
+            try:
+                model, have = await self._complete(model, have, missing, unique, headers)
+            except TransformerError:
+                # The look-up was cut short, and there may be an answer to be had.
+                if model is None or certain:
+                    raise
+                have |= (await self._look_up(model, missing, count=False, patient=True))[0]
+                if len(have) < len(unique):
+                    raise
         assert model is not None  # noqa: S101  # either it was known or an answer brought it
         return Classified(
             model=model,
@@ -197,7 +208,17 @@ class Pipeline:
         """Wait for forwards under way: their answers are still worth storing."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _look_up(self, model: Model, texts: Sequence[str], *, count: bool) -> dict[str, Answer]:
+    async def _look_up(
+        self, model: Model, texts: Sequence[str], *, count: bool, patient: bool = False
+    ) -> tuple[dict[str, Answer], bool]:
+        """Give the answers that are cached, and whether it is certain that there are no more."""
+        certain = True
+
+        def read(value: bytes) -> Answer | None:
+            nonlocal certain
+            certain = certain and value != UNREAD
+            return model.read(value)
+
         have: dict[str, Answer] = {}
         peek, key_of, prefix = self._cache.peek, self._keys.key, model.prefix
         absent: list[tuple[str, bytes]] = []
@@ -210,12 +231,13 @@ class Pipeline:
                 have[text] = answer
         in_memory = len(have)
         if absent:
-            fetched = await self._cache.fetch([key for _, key in absent], model.read)
+            fetched = await self._cache.fetch([key for _, key in absent], read, patient=patient)
             have.update({text: answer for (text, _), answer in zip(absent, fetched, strict=True) if answer is not None})
         if count:
             self._metrics.texts("hit_l1", in_memory)
-            self._metrics.texts("hit_l2", len(have) - in_memory)
-        return have
+            if len(have) > in_memory:
+                self._metrics.texts("hit_l2", len(have) - in_memory)
+        return have, certain
 
     async def _complete(
         self,
@@ -241,7 +263,7 @@ class Pipeline:
         # then asked for; an answer by yet another version is followed by one call for everything, which is pure.
         newest = flown[missing[0]].model
         answers = by_version[newest.version]
-        answers |= await self._look_up(newest, [text for text in unique if text not in answers], count=False)
+        answers |= (await self._look_up(newest, [text for text in unique if text not in answers], count=False))[0]
         rest = [text for text in unique if text not in answers]
         if not rest:
             return newest, answers

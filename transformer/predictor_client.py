@@ -48,6 +48,7 @@ class PredictorClient:
     """
 
     _session: aiohttp.ClientSession
+    _fresh: aiohttp.ClientSession
 
     def __init__(
         self, *, base_url: str, model_name: str, timeout_s: float, max_texts: int, connections: int, metrics: Metrics
@@ -57,14 +58,19 @@ class PredictorClient:
         self._infer_url = f"{base_url}/v2/models/{model_name}/infer"
         self._metadata_url = f"{base_url}/v2/models/{model_name}"
         self._timeout_s = timeout_s
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=_CONNECT_TIMEOUT_S)
         self._max_texts = max_texts
         self._metrics = metrics
 
     async def start(self) -> None:
         """Open the pool on the running loop; connects to nothing yet."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=30),
-            timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_TIMEOUT_S),
+        self._session = self._open(keepalive_timeout=_KEEP_ALIVE_S)
+        self._fresh = self._open(force_close=True)
+
+    def _open(self, **options: Any) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=30, **options),
+            timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
         )
@@ -72,6 +78,7 @@ class PredictorClient:
     async def close(self) -> None:
         """Close the pool."""
         await self._session.close()
+        await self._fresh.close()
 
     async def score(self, texts: Sequence[str], headers: RawHeaders) -> Scored:
         """Get every text's scores, all from one model version.
@@ -86,7 +93,10 @@ class PredictorClient:
         """
         started = time.perf_counter()
         error: str | None = None
+        self._calls += 1
         try:
+            if self._calls > self._connections:
+                raise PredictorUnavailableError("Too many requests wait for the predictor.")
             async with asyncio.timeout(self._timeout_s):
                 return await self._score_parts(texts, headers, deadline=started + self._timeout_s)
         except TimeoutError:
@@ -96,6 +106,7 @@ class PredictorClient:
             error = failure.code
             raise
         finally:
+            self._calls -= 1
             self._metrics.predictor(seconds=time.perf_counter() - started, error=error)
 
     async def metadata(self) -> tuple[str, list[str]]:
@@ -104,7 +115,7 @@ class PredictorClient:
         Raises:
             PredictorError: it is away or answers nonsense.
         """
-        status, _, body = await self._exchange("GET", self._metadata_url, {}, None, _METADATA_TIMEOUT)
+        status, _, body = await self._exchange(self._session, "GET", self._metadata_url, {}, None, _METADATA_TIMEOUT)
         if status != 200:
             raise _error_of(status, None)
         try:
@@ -138,7 +149,9 @@ class PredictorClient:
             left_s = deadline - time.perf_counter()
             sent["x-request-timeout-ms"] = str(max(1, int(left_s * 1000)))
             try:
-                status, retry_after, answer = await self._exchange("POST", self._infer_url, sent, body)
+                # Where one kept connection was stale, others may be: the second try makes its own.
+                session = self._session if attempt == 1 else self._fresh
+                status, retry_after, answer = await self._exchange(session, "POST", self._infer_url, sent, body)
             except PredictorUnavailableError:
                 if attempt == 2 or left_s < 2 * _RETRY_PAUSE_S[1]:
                     raise
@@ -153,6 +166,7 @@ class PredictorClient:
 
     async def _exchange(
         self,
+        session: aiohttp.ClientSession,
         method: str,
         url: str,
         headers: Mapping[str, str],
@@ -160,7 +174,7 @@ class PredictorClient:
         timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109  # aiohttp's own kind
     ) -> tuple[int, str | None, bytes]:
         try:
-            async with self._session.request(
+            async with session.request(
                 method, url, data=body, headers=headers, timeout=timeout or self._timeout
             ) as response:
                 return response.status, response.headers.get("retry-after"), await response.read()

@@ -5,16 +5,19 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
 
+from transformer.cache import UNREAD
 from transformer.metrics import RedisMetrics
-from transformer.redis_health import RedisHealth
+from transformer.redis_health import RedisHealth, reason_of
 
 _MOST_KEYS_A_READ = 1_000  # keeps one command below a millisecond of Redis's single thread
 _MOST_KEYS_A_WRITE = 500
 _READS_IN_FLIGHT = 4
 _WRITE_TIMEOUT_S = 1.0
+_PATIENCE_S = 1.0
+_ONE_MORE_TICK_S = 0.002
 
 
 class RedisCommands(Protocol):
@@ -89,10 +92,17 @@ class RedisCache:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def fetch(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Give the value of every key, None where there is none or Redis is of no use now."""
+    async def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> list[bytes | None]:
+        """Give the value of every key, None where there is none, ``UNREAD`` where Redis is of no use now.
+
+        Args:
+            keys: what to look up.
+            patient: ask again whatever the breaker says, and wait longer than the budget: for one who has no other way.
+        """
+        if patient:
+            return await self._fetch_patiently(keys)
         if not self._health.readable:
-            return [None] * len(keys)
+            return [UNREAD] * len(keys)
         loop = asyncio.get_running_loop()
         read = _Read(keys, loop.create_future())
         self._waiting.append(read)
@@ -100,6 +110,14 @@ class RedisCache:
             self._send_scheduled = True
             loop.call_soon(self._send)
         return await read.done
+
+    async def _fetch_patiently(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await self._commands.mget(keys)
+        except Exception as error:  # noqa: BLE001  # whatever Redis or its client does, the request goes on
+            self._metrics.error("read", reason_of(error))
+            return [UNREAD] * len(keys)
 
     def store(self, values: Iterable[tuple[bytes, bytes]]) -> None:
         """Queue values for writing; drops them while Redis takes no writes or the queue is full."""
@@ -135,10 +153,10 @@ class RedisCache:
             asyncio.get_running_loop().call_soon(self._send)
 
     async def _read(self, batch: Sequence[_Read], keys: Sequence[bytes]) -> None:
-        values: dict[bytes, bytes | None] = {}
+        values: dict[bytes, bytes | None] = dict.fromkeys(keys, UNREAD)
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(self._budget_s):
+            async with _budget(self._budget_s):
                 values = dict(zip(keys, await self._commands.mget(keys), strict=True))
         except Exception as error:  # noqa: BLE001  # whatever Redis or its client does, the request goes on
             self._health.failed("read", error)
@@ -151,7 +169,7 @@ class RedisCache:
             self._metrics.took("read", time.perf_counter() - started)
             for read in batch:
                 if not read.done.done():
-                    read.done.set_result([values.get(key) for key in read.keys])
+                    read.done.set_result([values.get(key, UNREAD) for key in read.keys])
 
     async def _write_forever(self) -> None:
         while True:
@@ -172,3 +190,22 @@ class RedisCache:
             else:
                 self._health.succeeded()
             self._metrics.took("write", time.perf_counter() - started)
+
+
+@contextlib.asynccontextmanager
+async def _budget(seconds: float) -> AsyncIterator[None]:
+    """Bound what is awaited inside, but read the sockets once more before giving up.
+
+    A process that the kernel did not run for a while finds its timer due and the answer waiting; the loop runs timers
+    first, and would throw away an answer that came in time.
+
+    Raises:
+        TimeoutError: it took longer.
+    """
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as scope:
+        due = loop.call_later(seconds, lambda: scope.reschedule(loop.time() + _ONE_MORE_TICK_S))
+        try:
+            yield
+        finally:
+            due.cancel()

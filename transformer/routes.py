@@ -3,6 +3,7 @@
 import itertools
 import logging
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _JSON = (b"content-type", b"application/json")
 _LONGEST_REQUEST_ID = 128
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 # A client that is still sending when its connection closes loses the answer: bodies up to so many limits are read to
 # their end and thrown away.
 _DISCARD_LIMITS = 16
@@ -109,8 +111,9 @@ class HotPath:
             elif path == "/health":
                 name = "/health"
                 status, outcome = await self._health(scope["method"], send, request_id), "other"
-            elif route is not None and path != "/":  # GET / is the SDK's liveness
-                status = await _send_error(send, MethodNotAllowedError(), request_id, (b"allow", b"POST"))
+            elif route is not None and (path != "/" or scope["method"] != "GET"):  # GET / is the SDK's liveness
+                allow = b"POST" if path != "/" else b"GET, POST"
+                status = await _send_error(send, MethodNotAllowedError(), request_id, (b"allow", allow))
             elif (page := self._page_for(scope)) is not None:
                 status, outcome = await _send_page(send, page, scope, request_id), "other"
             elif path.startswith(_REFUSED_PREFIXES) or path.endswith(":explain"):
@@ -128,6 +131,7 @@ class HotPath:
                 extra = {
                     "event": "request", "method": scope["method"], "route": name, "status": status,
                     "cache": outcome, "ms": round(seconds * 1000, 3), "request_id": request_id.decode(),
+                    "trace_id": _trace_id(scope),
                 }  # fmt: skip
                 access.info("%s %s", scope["method"], name, extra=extra)
 
@@ -143,7 +147,8 @@ class HotPath:
         except _ClientGoneError:
             raise
         except Exception:
-            log.exception("a request failed", extra={"event": "bug", "request_id": request_id.decode()})
+            extra = {"event": "bug", "request_id": request_id.decode(), "trace_id": _trace_id(scope)}
+            log.exception("a request failed", extra=extra)
             return await _send_error(send, TransformerError("The service failed."), request_id), "error"
         content = b'{"predictions":[' + b",".join([answer.json for answer in classified.answers]) + b"]}"
         outcome = classified.outcome
@@ -175,6 +180,11 @@ class HotPath:
         )
         await _send(send, 200, content if method == "GET" else b"", request_id, ())
         return 200
+
+    def route_name(self, path: str) -> str:
+        """Name the route of a path for people and counters."""
+        route = self._routes.get(path)
+        return route.name if route else _name_of(path)
 
     def _page_for(self, scope: Scope) -> Page | None:
         """Give the page a path stands for; a browser that opens the root means the playground, if there is one."""
@@ -239,6 +249,14 @@ class HotPath:
         made = next(self._request_ids).encode()
         scope["headers"] = [*(h for h in scope["headers"] if h[0] != b"x-request-id"), (b"x-request-id", made)]
         return made
+
+
+def _trace_id(scope: Scope) -> str | None:
+    """Give the trace a request belongs to, if it says so (W3C Trace Context)."""
+    for name, value in scope["headers"]:
+        if name == b"traceparent" and (parts := _TRACEPARENT.fullmatch(value)):
+            return str(parts[1].decode())
+    return None
 
 
 def _is_plain(value: bytes) -> bool:

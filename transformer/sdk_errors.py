@@ -94,6 +94,6 @@ _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Respon
     sdk.ModelNotReady: _no_model,
     sdk.InferenceError: _invalid_input,
     sdk.UnsupportedProtocol: _not_served,
-    NotImplementedError: _not_served,
+    NotImplementedError: _no_model,  # raised for a version asked for by name, which nobody has here
     Exception: _unforeseen,
 }

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
+import os
 from collections.abc import AsyncIterator
 from importlib import metadata
 from typing import Any
@@ -15,10 +17,13 @@ from kserve.model_server import ModelServer, app, args
 from kserve.protocol.dataplane import DataPlane
 from prometheus_client import REGISTRY
 
-from transformer import logs, openapi, sdk_errors
+from transformer import logs, openapi, sdk_errors, tracing
 from transformer.cache import MemoryCache, TieredCache
 from transformer.cache_key import CacheKeys
+from transformer.draining import Draining
 from transformer.errors import PredictorError
+from transformer.http_limits import HttpLimits, LimitedHttp
+from transformer.in_force import InForceRecord
 from transformer.metrics import Metrics
 from transformer.model import SentimentTransformer
 from transformer.pages import pages
@@ -36,14 +41,20 @@ log = logging.getLogger(__name__)
 _REDIS_START_S = 0.3  # a Redis that is there answers within this; one that is not must not hold the pod back
 _REDIS_FLUSH_S = 1.0
 _LEARN_PAUSE_S = (0.2, 5.0)
+_MOST_HEAD_BYTES = 65_536
+_JSON_LENGTH = "inference-header-content-length"
 
 
 class _DataPlane(DataPlane):
     """The SDK's data plane, with versions in the metadata and no crash on malformed binary requests."""
 
-    def __init__(self, *, model_registry: ModelRepository, pipeline: Pipeline) -> None:
+    def __init__(self, *, model_registry: ModelRepository, pipeline: Pipeline, draining: Draining) -> None:
         super().__init__(model_registry=model_registry)
         self._pipeline = pipeline
+        self._draining = draining
+
+    async def ready(self) -> bool:
+        return not self._draining.begun and bool(await super().ready())
 
     async def model_metadata(self, model_name: str) -> dict[str, Any]:
         said: dict[str, Any] = await super().model_metadata(model_name)
@@ -51,6 +62,9 @@ class _DataPlane(DataPlane):
         return said | {"platform": "sentiment-transformer", "versions": [model.version] if model else []}
 
     def decode_inference_request(self, body: Any, headers: Any, model_name: str) -> Any:
+        if isinstance(body, bytes) and _JSON_LENGTH not in headers:
+            # JSON whatever the content type says: Triton's client says nothing when no tensor is binary.
+            headers = {_JSON_LENGTH: str(len(body))}
         try:
             return super().decode_inference_request(body, headers, model_name)
         except InvalidInput:
@@ -71,10 +85,11 @@ class _RefusingRepository:
 class _Server(ModelServer):
     """The SDK's server with the hot path in front, on uvloop and httptools, quiet."""
 
-    def __init__(self, *, hot_path: HotPath, pipeline: Pipeline, **options: Any) -> None:
+    def __init__(self, *, front: Draining, pipeline: Pipeline, limits: HttpLimits, **options: Any) -> None:
         super().__init__(**options)
-        self._hot_path = hot_path
-        self.dataplane = _DataPlane(model_registry=self.registered_models, pipeline=pipeline)
+        self._front = front
+        self._protocol = functools.partial(LimitedHttp, limits=limits)
+        self.dataplane = _DataPlane(model_registry=self.registered_models, pipeline=pipeline, draining=front)
         self.model_repository_extension = _RefusingRepository()
 
     def setup_event_loop(self) -> None:
@@ -83,7 +98,10 @@ class _Server(ModelServer):
     async def _serve(self) -> None:
         rest = self._rest_server
         config = rest.config
-        config.app, config.http, config.access_log, config.server_header = self._hot_path, "httptools", False, False
+        config.app, config.interface, config.access_log, config.server_header = self._front, "asgi3", False, False
+        config.http, config.ws = self._protocol, "none"
+        uvicorn = rest._server  # noqa: SLF001
+        uvicorn.handle_exit = self._front.handler(leave=uvicorn.handle_exit, loop=asyncio.get_running_loop())
         # The SDK's timing middleware matches every route again and logs each request twice.
         rest._add_middlewares = lambda _app: None  # noqa: SLF001
         create = rest.create_application
@@ -105,10 +123,12 @@ class _Service:
         predictor: PredictorClient,
         pipeline: Pipeline,
         redis: tuple[RedisHealth, RedisCache, Any] | None,
+        in_force: InForceRecord | None,
     ) -> None:
         self._predictor = predictor
         self._pipeline = pipeline
         self._redis = redis
+        self._in_force = in_force
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -118,6 +138,7 @@ class _Service:
             health, cache, _client = self._redis
             await cache.start()
             await health.start(wait_s=_REDIS_START_S)
+        await self._presume_version()
         learner = asyncio.create_task(self._learn_version(), name="learn-version")
         log.info("serving", extra={"event": "ready"})
         try:
@@ -134,17 +155,26 @@ class _Service:
             await self._predictor.close()
 
     async def _learn_version(self) -> None:
-        """Ask which model is served until somebody says: without it nothing can be looked up."""
+        """Ask which model is served until the predictor says: without it nothing can be looked up."""
         pause_s, longest_s = _LEARN_PAUSE_S
-        while self._pipeline.model is None:
+        while not self._pipeline.confirmed:
             try:
                 version, labels = await self._predictor.metadata()
             except PredictorError:
+                await self._presume_version()
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, longest_s)
             else:
-                if self._pipeline.model is None:
+                if not self._pipeline.confirmed:
                     self._pipeline.adopt(version, labels)
+
+    async def _presume_version(self) -> None:
+        """Go by what other processes learnt, so that cached answers do not wait for the predictor."""
+        if self._in_force is None or self._pipeline.model is not None:
+            return
+        found = await self._in_force.read()
+        if found is not None:
+            self._pipeline.presume(*found)
 
 
 def serve() -> None:
@@ -161,7 +191,10 @@ def serve() -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     metrics = Metrics()
     REGISTRY.register(metrics)
-    schema = RequestSchema(max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
+    traced = tracing.start(os.environ, service=f"{args.model_name}-transformer")
+    schema = (traced.schema if traced else RequestSchema)(
+        max_texts=settings.max_texts, max_text_chars=settings.max_text_chars
+    )
     redis = _redis(settings, metrics)
     cache = TieredCache(
         memory=MemoryCache(entries=settings.l1_entries, ttl_s=settings.l1_ttl_s),
@@ -176,8 +209,18 @@ def serve() -> None:
         metrics=metrics,
     )
     secret = settings.cache_secret.get_secret_value().encode() if settings.cache_secret else b""
-    pipeline = Pipeline(cache=cache, predictor=predictor, keys=CacheKeys(secret=secret), metrics=metrics)
-    app.router.lifespan_context = _Service(predictor=predictor, pipeline=pipeline, redis=redis).lifespan
+    keys = CacheKeys(secret=secret)
+    in_force = InForceRecord(shared=redis[1], keys=keys) if redis else None
+    noting = {"note": in_force.note} if in_force else {}
+    pipeline = (traced.pipeline if traced else Pipeline)(
+        cache=traced.cache(cache) if traced else cache,
+        predictor=traced.predictor(predictor) if traced else predictor,
+        keys=keys,
+        metrics=metrics,
+        **noting,
+    )
+    service = _Service(predictor=predictor, pipeline=pipeline, redis=redis, in_force=in_force)
+    app.router.lifespan_context = service.lifespan
     app.openapi = openapi.document(
         app, model_name=args.model_name, schema=schema, version=metadata.version("sentiment-kserve")
     )
@@ -192,7 +235,17 @@ def serve() -> None:
         access_log=settings.access_log,
     )
     model = SentimentTransformer(name=args.model_name, pipeline=pipeline, schema=schema)
-    _Server(hot_path=hot_path, pipeline=pipeline, enable_latency_logging=False).start([model])
+    front = Draining(
+        app=traced.app(hot_path) if traced else hot_path, model_name=args.model_name, pause_s=settings.drain_s
+    )
+    limits = HttpLimits(
+        head_bytes=_MOST_HEAD_BYTES, receive_s=settings.receive_timeout_s, connections=settings.max_connections
+    )
+    try:
+        _Server(front=front, pipeline=pipeline, limits=limits, enable_latency_logging=False).start([model])
+    finally:
+        if traced:
+            traced.close()
 
 
 def _redis(settings: Settings, metrics: Metrics) -> tuple[RedisHealth, RedisCache, Any] | None:

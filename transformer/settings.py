@@ -35,7 +35,15 @@ class Settings(BaseSettings):
 
     predictor_timeout_s: float = Field(15.0, gt=0, description="Longest a request waits for the predictor, in s.")
     predictor_max_texts: int = Field(128, ge=1, description="Texts one predictor call may carry; more are split.")
-    predictor_connections: int = Field(100, ge=1, description="Connections kept to the predictor.")
+    predictor_connections: int = Field(
+        100, ge=1, description="Calls to the predictor at a time; misses beyond are refused at once with 503."
+    )
+
+    max_connections: int = Field(10_000, ge=1, description="Client connections at a time; more are closed at once.")
+    receive_timeout_s: float = Field(30.0, gt=0, description="Longest a request may take to arrive, in s.")
+    drain_s: float = Field(
+        2.0, ge=0, le=60, description="Between SIGTERM, when readiness falls, and the closing of the port, in s."
+    )
 
     playground: bool = Field(default=False, description="Serve the page to try texts on.")
     access_log: bool = Field(default=False, description="Log a line for every request.")

@@ -249,6 +249,14 @@ async def test_open_inference_protocol_goes_through_the_same_cache(client: Clien
     assert len(predictor.calls) == calls
 
 
+async def test_inference_request_without_an_id_gets_one(client: Client) -> None:
+    request = json.loads(tensor("no id"))
+    del request["id"]
+    answer = await client.post("/v2/models/sentiment/infer", json.dumps(request).encode(), **JSON)
+    assert answer.status == 200, answer
+    assert answer.json()["id"]
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -29,7 +29,8 @@ async def transformer(
     port = port or free_port()
     running = server(
         command(predictor_host=predictor_host, port=port, grpc_port=grpc_port),
-        port=port, log=folder / f"transformer-{port}.log", ready="/v2/health/ready", env=env,
+        port=port, log=folder / f"transformer-{port}.log", ready="/v2/health/ready",
+        env={"TRANSFORMER_DRAIN_S": "0", **env},
     )  # fmt: skip
     process = await asyncio.to_thread(running.__enter__)
     try:

@@ -21,7 +21,7 @@ class Shared:
         self.values = values or {}
         self.asked: list[list[bytes]] = []
 
-    async def fetch(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> list[bytes | None]:
         self.asked.append(list(keys))
         return [self.values.get(key) for key in keys]
 

@@ -1,14 +1,19 @@
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 from prometheus_client.registry import CollectorRegistry
 from support.predictor_double import LABELS, scores
 
-from transformer.cache import MemoryCache, TieredCache
+from transformer.cache import UNREAD, MemoryCache, TieredCache
 from transformer.cache_key import CacheKeys
-from transformer.errors import PredictorNonsenseError, PredictorTimeoutError, TransformerError
+from transformer.errors import (
+    PredictorNonsenseError,
+    PredictorTimeoutError,
+    PredictorUnavailableError,
+    TransformerError,
+)
 from transformer.metrics import TEXT_OUTCOMES, Metrics
 from transformer.pipeline import Classified, Pipeline, RawHeaders, Scored
 
@@ -210,3 +215,83 @@ async def test_truncated_texts_are_counted_on_hits_too() -> None:
     assert (await rig.ask("short", "long")).truncated == 1
     again = await rig.ask("long", "short", "long")
     assert (again.outcome, again.truncated) == ("hit", 2)
+
+
+class ShakyRedis:
+    """A shared store whose first look-ups cannot be read; patient ones can."""
+
+    def __init__(self) -> None:
+        self.values: dict[bytes, bytes] = {}
+        self.readable = True
+        self.patient = 0
+
+    async def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> list[bytes | None]:
+        self.patient += patient
+        return [self.values.get(key) if self.readable or patient else UNREAD for key in keys]
+
+    def store(self, values: Iterable[tuple[bytes, bytes]]) -> None:
+        self.values.update(values)
+
+
+def shaky_rig() -> tuple[Rig, ShakyRedis]:
+    rig, redis = Rig(), ShakyRedis()
+    rig.pipeline._cache = TieredCache(memory=MemoryCache(entries=0, ttl_s=60), shared=redis)
+    return rig, redis
+
+
+async def test_cached_answer_is_looked_for_again_when_the_look_up_was_cut_short_and_the_predictor_is_away() -> None:
+    rig, redis = shaky_rig()
+    await rig.ask("a", "b")
+    redis.readable = False
+    rig.predictor.fails = PredictorUnavailableError()
+    answer = await rig.ask("b", "a")
+    assert_pure(answer, ["b", "a"])
+    with pytest.raises(PredictorUnavailableError):
+        await rig.ask("a", "new")
+
+
+async def test_absence_that_is_certain_is_not_looked_up_twice() -> None:
+    rig, redis = shaky_rig()
+    await rig.ask("a")
+    rig.predictor.fails = PredictorUnavailableError()
+    with pytest.raises(PredictorUnavailableError):
+        await rig.ask("new")
+    assert redis.patient == 0
+
+
+async def test_version_that_comes_with_nonsense_is_not_put_in_force() -> None:
+    rig = Rig()
+    await rig.ask("a")
+    rig.predictor.score = nonsense  # type: ignore[method-assign]
+    with pytest.raises(PredictorNonsenseError):
+        await rig.ask("b")
+    assert (await rig.ask("a")).outcome == "hit"
+
+
+async def nonsense(texts: Sequence[str], headers: RawHeaders) -> Scored:
+    return Scored("evil", LABELS, [(7.0, -6.0)] * len(texts), frozenset())
+
+
+async def test_presumed_version_serves_what_is_cached_until_the_predictor_has_spoken() -> None:
+    rig = Rig()
+    await rig.ask("a")
+    late = Pipeline(cache=rig.pipeline._cache, predictor=rig.predictor, keys=CacheKeys(), metrics=rig.metrics)
+    late.presume("v1", LABELS)
+    assert not late.confirmed
+    assert (await late.classify(["a"], [])).outcome == "hit"
+    rig.predictor.versions = ["v2"]
+    assert (await late.classify(["b"], [])).model.version == "v2"
+    assert late.confirmed
+    late.presume("v1", LABELS)
+    assert late.model is not None
+    assert late.model.version == "v2"
+
+
+async def test_what_the_predictor_says_is_noted() -> None:
+    noted: list[tuple[str, tuple[str, ...]]] = []
+    rig = Rig("v1", "v2")
+    rig.pipeline._note = lambda version, labels: noted.append((version, tuple(labels)))
+    await rig.ask("a")
+    await rig.ask("a")
+    await rig.ask("b")
+    assert noted == [("v1", LABELS), ("v2", LABELS)]

@@ -236,7 +236,8 @@ async def test_every_error_of_the_http_library_is_mapped(client: Make, monkeypat
         def broken(*_: object, error: type[BaseException] = error, **__: object) -> None:
             raise error.__new__(error)
 
-        monkeypatch.setattr(one._session, "request", broken)
+        for session in (one._session, one._fresh):
+            monkeypatch.setattr(session, "request", broken)
         with pytest.raises(TransformerError):
             await one.score(["a"], [])
 
@@ -250,3 +251,45 @@ async def test_cancelled_call_leaves_the_pool_usable(client: Make, predictor: Pr
     await asyncio.gather(task, return_exceptions=True)
     predictor.delay_s = 0
     assert (await one.score(["b"], [])).version == "v1"
+
+
+async def test_calls_beyond_the_limit_are_refused_at_once_and_not_queued(
+    client: Make, predictor: PredictorDouble
+) -> None:
+    one = await client(connections=2)
+    predictor.delay_s = 0.5
+    busy = [asyncio.create_task(one.score([f"busy {n}"], [])) for n in range(2)]
+    await asyncio.sleep(0.1)
+    with pytest.raises(PredictorUnavailableError) as caught:
+        await one.score(["one too many"], [])
+    assert caught.value.retry_after_s == 1
+    await asyncio.gather(*busy)
+    assert (await one.score(["room again"], [])).version == "v1"
+    assert "one too many" not in predictor.forwarded()
+
+
+async def test_full_queue_that_says_when_to_come_back_is_not_asked_again(
+    client: Make, predictor: PredictorDouble
+) -> None:
+    predictor.intercept = answers(503, **{"Retry-After": "3"})  # type: ignore[assignment]
+    with pytest.raises(PredictorUnavailableError):
+        await (await client()).score(["a"], [])
+    assert len(predictor.calls) == 1
+
+
+async def test_retry_does_not_use_a_kept_connection(client: Make, predictor: PredictorDouble) -> None:
+    one = await client()
+    ports: list[object] = []
+
+    async def closes_used_connections(request: web.Request) -> web.StreamResponse | None:
+        assert request.transport is not None
+        peer = request.transport.get_extra_info("peername")
+        if peer in ports:
+            request.transport.close()
+        ports.append(peer)
+        return None
+
+    predictor.intercept = closes_used_connections  # type: ignore[assignment]
+    for n in range(6):
+        assert (await one.score([f"text {n}"], [])).version == "v1"
+    assert len(set(ports)) < len(ports)  # connections were kept, and did break

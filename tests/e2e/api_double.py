@@ -1,0 +1,169 @@
+"""An API server that keeps what is applied and answers as KServe's and Knative's controllers would have it answer."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+CONDITIONS = json.loads((Path(__file__).parent / "recorded" / "conditions.json").read_text())
+SERVICE = "/apis/serving.kserve.io/v1beta1/namespaces/sentiment/inferenceservices/sentiment"
+
+
+class ApiDouble:
+    """Set its attributes to say how the cluster fares.
+
+    Attributes:
+        progressing: looks at the InferenceService after a change that still find it not ready.
+        broken: whether it never gets ready.
+        canary_share: percentage that a canary really gets, None for what was asked.
+        pods: pods by component, all Ready but for those that are leaving or starting.
+        objects: what was applied, by path.
+        log: method and path of every request.
+    """
+
+    def __init__(self) -> None:
+        self.progressing = 2
+        self.broken = False
+        self.canary_share: int | None = None
+        self.pods = {"transformer": 1, "predictor": 1}
+        self.leaving = self.starting = 0
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.log: list[str] = []
+        self._looks = 0
+        self._revision = 0
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def kubeconfig(self, folder: Path) -> Path:
+        """Write a kubeconfig that leads here."""
+        path = folder / "kubeconfig"
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "double",
+            "contexts": [{"name": "double", "context": {"cluster": "double", "user": "nobody"}}],
+            "clusters": [{"name": "double", "cluster": {"server": self.url}}],
+            "users": [{"name": "nobody", "user": {}}],
+        }
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    def answer(self, method: str, path: str, query: dict[str, list[str]], body: str) -> tuple[int, dict[str, Any]]:
+        """Answer one request."""
+        self.log.append(f"{method} {path}")
+        if method == "PATCH":
+            return 200, self._patch(path, json.loads(body))
+        if method == "POST":
+            return 201, json.loads(body)
+        if path.endswith("/pods"):
+            component = query["labelSelector"][0].rsplit("component=", 1)[1]
+            return 200, {"kind": "PodList", "items": self._pods(component)}
+        if path not in self.objects:
+            return 404, {"kind": "Status", "code": 404}
+        if method == "DELETE":
+            return 200, self.objects.pop(path)
+        return 200, self._inference_service() if path == SERVICE else self.objects[path]
+
+    def _patch(self, path: str, body: Any) -> dict[str, Any]:
+        if isinstance(body, dict):
+            self.objects[path] = body
+        else:
+            spec = self.objects[path]["spec"]["predictor"]
+            for operation in body:
+                if operation["path"].endswith("/canaryTrafficPercent"):
+                    spec.pop("canaryTrafficPercent", None)
+                    if operation["op"] == "add":
+                        spec["canaryTrafficPercent"] = operation["value"]
+                else:
+                    spec["containers"][0]["env"].append(operation["value"])
+        if path == SERVICE:
+            self._looks = 0
+            changed = self.objects[path]["metadata"]
+            changed["generation"] = changed.get("generation", 0) + 1
+            self._revision = 1 + sum(v["name"] == "E2E_RUN" for v in _predictor_env(self.objects[path]))
+        return self.objects[path]
+
+    def _inference_service(self) -> dict[str, Any]:
+        self._looks += 1
+        ready = self._looks > self.progressing and not self.broken
+        document = self.objects[SERVICE]
+        state = "ready" if ready else "broken" if self.broken else "progressing"
+        status = {
+            "conditions": CONDITIONS[state],
+            "observedGeneration": document["metadata"]["generation"],
+            "url": "http://sentiment.sentiment.example.com",
+            "components": {"predictor": {"traffic": self._traffic(document)}, "transformer": {}},
+        }
+        return document | {"status": status}
+
+    def _pods(self, component: str) -> list[dict[str, Any]]:
+        pods = [_pod(component, number) for number in range(self.pods[component])]
+        for pod in pods[: self.leaving]:
+            pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        for pod in pods[self.leaving : self.leaving + self.starting]:
+            pod["status"]["conditions"][0]["status"] = "False"
+        return pods
+
+    def _traffic(self, document: dict[str, Any]) -> list[dict[str, Any]]:
+        newest = f"sentiment-predictor-{self._revision:05}"
+        asked = document["spec"]["predictor"].get("canaryTrafficPercent")
+        if asked is None or self._revision == 1:
+            return [{"latestRevision": True, "percent": 100, "revisionName": newest}]
+        share = self.canary_share if self.canary_share is not None else asked
+        former = f"sentiment-predictor-{self._revision - 1:05}"
+        return [
+            {"latestRevision": True, "percent": share, "revisionName": newest},
+            {"latestRevision": False, "percent": 100 - share, "revisionName": former, "tag": "prev"},
+        ]
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def _serve(self) -> None:
+                parts = urlsplit(self.path)
+                body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
+                status, said = outer.answer(self.command, parts.path, parse_qs(parts.query), body)
+                content = json.dumps(said).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 - http.server's names
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                """Keep quiet."""
+
+        return Handler
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _predictor_env(document: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = document["spec"]["predictor"]["containers"][0]["env"]
+    return found
+
+
+def _pod(component: str, number: int) -> dict[str, Any]:
+    return {
+        "metadata": {"name": f"sentiment-{component}-00001-deployment-{number}", "labels": {"component": component}},
+        "spec": {"containers": []},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    }

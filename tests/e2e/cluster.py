@@ -1,0 +1,178 @@
+"""A cluster as the end-to-end run sees it: applies objects, asks for the InferenceService and its pods, tidies up."""
+
+import base64
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kserve import KServeClient
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+Document = Mapping[str, Any]
+PLURALS = {
+    "AuthorizationPolicy": "authorizationpolicies",
+    "NetworkPolicy": "networkpolicies",
+}
+CLUSTER_WIDE = {"Namespace"}
+# What the rest needs comes first, and goes last.
+FIRST = ("Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy", "Service", "Deployment")
+MANAGER = "sentiment-e2e"
+
+
+class ClusterError(Exception):
+    """The cluster did not do what was asked within the time."""
+
+
+def path_of(document: Document) -> str:
+    """Give the API path of an object."""
+    kind, metadata = document["kind"], document["metadata"]
+    version = document["apiVersion"]
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    scope = "" if kind in CLUSTER_WIDE else f"/namespaces/{metadata.get('namespace', 'default')}"
+    return f"{root}{scope}/{PLURALS.get(kind, kind.lower() + 's')}/{metadata['name']}"
+
+
+def in_order(documents: Iterable[Document]) -> list[Document]:
+    """Sort objects so that each finds what it needs."""
+    rank = {kind: i for i, kind in enumerate(FIRST)}
+    return sorted(documents, key=lambda document: rank.get(document["kind"], len(FIRST)))
+
+
+class Cluster:
+    """One namespace of one cluster.
+
+    Args:
+        kubeconfig: None for the user's own.
+        context: None for the current one.
+        namespace: where the service lives.
+        service: the InferenceService's name.
+        pause_s: between two looks at something that takes time.
+    """
+
+    def __init__(
+        self,
+        *,
+        kubeconfig: Path | None = None,
+        context: str | None = None,
+        namespace: str = "sentiment",
+        service: str = "sentiment",
+        pause_s: float = 2.0,
+    ) -> None:
+        self._kserve = KServeClient(config_file=str(kubeconfig) if kubeconfig else None, context=context)
+        self._core = client.CoreV1Api()
+        self._custom = client.CustomObjectsApi()
+        self._namespace = namespace
+        self._service = service
+        self._pause_s = pause_s
+
+    def apply(self, documents: Iterable[Document]) -> None:
+        """Apply objects on the server's side, what others need first."""
+        for document in in_order(documents):
+            self._call("PATCH", path_of(document), [("fieldManager", MANAGER), ("force", "true")], json.dumps(document))
+
+    def delete(self, documents: Iterable[Document]) -> None:
+        """Delete objects, in reverse; what is gone already is no matter."""
+        for document in reversed(in_order(documents)):
+            try:
+                self._call("DELETE", path_of(document), [("propagationPolicy", "Foreground")])
+            except ApiException as error:
+                if error.status != 404:
+                    raise
+
+    def ensure_cache_secret(self) -> None:
+        """Make the Secret that Redis and the transformer share, unless there is one."""
+        keys = ("redis-password", "hash-secret")
+        data = {key: base64.b64encode(secrets.token_hex(32).encode()).decode() for key in keys}
+        body = client.V1Secret(metadata=client.V1ObjectMeta(name="sentiment-cache"), data=data)
+        try:
+            self._core.create_namespaced_secret(self._namespace, body)
+        except ApiException as error:
+            if error.status != 409:
+                raise
+
+    def wait_ready(self, *, timeout_s: float) -> None:
+        """Wait until the newest generation is Ready; says what is not when it takes too long."""
+        generation = self.service()["metadata"]["generation"]
+
+        def ready() -> bool:
+            return bool(
+                self._kserve.is_isvc_ready(self._service, namespace=self._namespace, expected_generation=generation)
+            )
+
+        self.wait(ready, timeout_s=timeout_s, what=self._not_ready)
+
+    def service(self) -> dict[str, Any]:
+        """Give the InferenceService."""
+        found: dict[str, Any] = self._kserve.get(self._service, namespace=self._namespace)
+        return found
+
+    def patch_service(self, operations: Sequence[Mapping[str, Any]]) -> None:
+        """Change the InferenceService by JSON patch."""
+        self._custom.patch_namespaced_custom_object(
+            "serving.kserve.io", "v1beta1", self._namespace, "inferenceservices", self._service, list(operations),
+            _content_type="application/json-patch+json",
+        )  # fmt: skip
+
+    def host(self) -> str:
+        """Give the host under which the gateway knows the service."""
+        url: str = self.service()["status"]["url"]
+        return url.split("://", 1)[1]
+
+    def traffic(self, component: str) -> dict[str, int]:
+        """Give the percentage each revision of a component gets."""
+        shares = self.service()["status"]["components"][component].get("traffic", [])
+        found: dict[str, int] = {}
+        for share in shares:
+            found[share["revisionName"]] = found.get(share["revisionName"], 0) + share.get("percent", 0)
+        return {name: percent for name, percent in found.items() if percent}
+
+    def ready_pods(self, component: str) -> int:
+        """Count a component's pods that are Ready and not on their way out."""
+        labels = f"serving.kserve.io/inferenceservice={self._service},component={component}"
+        pods = self._core.list_namespaced_pod(self._namespace, label_selector=labels).items
+        return sum(
+            any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or ())
+            for pod in pods
+            if pod.metadata.deletion_timestamp is None
+        )
+
+    def gateway_address(self) -> str:
+        """Give the address of Istio's gateway; raises ClusterError when it has none."""
+        service = self._core.read_namespaced_service("istio-ingressgateway", "istio-system")
+        for ingress in service.status.load_balancer.ingress or ():
+            return str(ingress.ip or ingress.hostname)
+        raise ClusterError("the gateway's Service has no address: give one with --gateway")
+
+    def wait(self, done: Callable[[], bool], *, timeout_s: float, what: Callable[[], str]) -> None:
+        """Look again and again; raises ClusterError with ``what`` when the time is over."""
+        deadline_s = time.monotonic() + timeout_s
+        while not done():
+            if time.monotonic() > deadline_s:
+                raise ClusterError(f"not within {timeout_s:g} s: {what()}")
+            time.sleep(self._pause_s)
+
+    def _not_ready(self) -> str:
+        conditions = self.service().get("status", {}).get("conditions", [])
+        wrong = [
+            f"{each['type']} is {each['status']}: {each.get('reason', '')} {each.get('message', '')}".strip()
+            for each in conditions
+            if each["status"] != "True"
+        ]
+        return "; ".join(wrong) or "no condition yet"
+
+    def _call(self, method: str, path: str, query: Sequence[tuple[str, str]], body: str | None = None) -> None:
+        api = self._core.api_client
+        headers = {"Accept": "application/json", "Content-Type": "application/apply-patch+yaml"}
+        response = api.call_api(
+            *api.param_serialize(
+                method=method, resource_path=path, query_params=list(query), header_params=headers, body=body,
+                auth_settings=["BearerToken"],
+            )
+        )  # fmt: skip
+        response.read()
+        if response.status >= 300:
+            raise ApiException(http_resp=response)

@@ -1,0 +1,239 @@
+"""The end-to-end run's own logic, against an API server and a gateway that answer as recorded."""
+
+import copy
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+from e2e.api_double import SERVICE, ApiDouble
+from e2e.checks import Limits
+from e2e.cluster import Cluster, ClusterError, Document, in_order, path_of
+from e2e.gateway import Gateway, Trickle
+from e2e.run import run
+from support.programs import require
+
+from manifests.render import choices, render
+
+FAST = Limits(ready_s=5, scale_out_s=5, scale_down_s=5)
+
+
+class Service:
+    """A gateway with the service behind it; ``status`` and ``caches`` say how it behaves."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.caches = True
+        self.hosts: set[str] = set()
+        self._known: set[str] = set()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                texts = json.loads(self.rfile.read(int(self.headers["content-length"])))["text"]
+                outer.hosts.add(self.headers["host"])
+                known = outer.caches and set(texts) <= outer._known
+                outer._known |= set(texts)
+                best = [["NEGATIVE", "POSITIVE"] if "hate" in text else ["POSITIVE", "NEGATIVE"] for text in texts]
+                said = {"predictions": [[{"label": label, "score": 0.5} for label in pair] for pair in best]}
+                content = json.dumps(said).encode()
+                self.send_response(outer.status)
+                self.send_header("x-cache", "hit" if known else "miss")
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                """Keep quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def api() -> Iterator[ApiDouble]:
+    with ApiDouble() as double:
+        yield double
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    double = Service()
+    yield double
+    double.close()
+
+
+@pytest.fixture
+def cluster(api: ApiDouble, tmp_path: Path) -> Cluster:
+    return Cluster(kubeconfig=api.kubeconfig(tmp_path), pause_s=0.01)
+
+
+@pytest.fixture(scope="module")
+def rendered() -> list[Document]:
+    require("kubectl", package="kubernetes-client")
+    return [document for document in yaml.safe_load_all(render("dev", ["monitoring"], {})) if document]
+
+
+@pytest.fixture
+def documents(rendered: list[Document]) -> list[Document]:
+    return copy.deepcopy(rendered)
+
+
+class Told:
+    """Collects what the run says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
+
+    def failed(self) -> list[str]:
+        return [line for line in self.lines if line.startswith("FAIL")]
+
+
+def grows(api: ApiDouble, *, to: int) -> Callable[[Gateway], int]:
+    """A load under which predictors come, and go when it is over."""
+
+    def load(_: Gateway) -> int:
+        api.pods["predictor"] = to
+        time.sleep(1.5)
+        threading.Timer(0.5, api.pods.update, [{"predictor": 1}]).start()
+        return 0
+
+    return load
+
+
+def test_healthy_cluster_passes_every_check_and_is_left_as_found(
+    api: ApiDouble, cluster: Cluster, service: Service, documents: list[Document]
+) -> None:
+    told = Told()
+    assert run(cluster, documents, gateway_url=service.url, limits=FAST, load=grows(api, to=3), say=told), told.lines
+    assert [line[6:24].strip() for line in told.lines[:-1]] == ["answer and cache", "canary", "scale-out", "scale-down"]
+    assert service.hosts == {"sentiment.sentiment.example.com"}
+    assert api.objects == {}
+
+
+def test_namespace_comes_before_what_lives_in_it(api: ApiDouble, cluster: Cluster, documents: list[Document]) -> None:
+    cluster.apply(documents)
+    assert api.log[0] == "PATCH /api/v1/namespaces/sentiment"
+    assert api.log.index(f"PATCH {SERVICE}") > api.log.index(
+        "PATCH /api/v1/namespaces/sentiment/serviceaccounts/sentiment-predictor"
+    )
+    cluster.delete(documents)
+    assert api.log[-1] == "DELETE /api/v1/namespaces/sentiment"
+
+
+def test_service_that_never_gets_ready_fails_with_the_clusters_reason(
+    api: ApiDouble, cluster: Cluster, service: Service, documents: list[Document]
+) -> None:
+    api.broken = True
+    told = Told()
+    limits = Limits(ready_s=0.3, scale_out_s=1, scale_down_s=1)
+    assert not run(cluster, documents, gateway_url=service.url, limits=limits, say=told)
+    assert "401 Unauthorized" in told.failed()[0]
+    assert api.objects == {}
+
+
+def test_cache_that_does_not_hit_is_found(
+    api: ApiDouble, cluster: Cluster, service: Service, documents: list[Document]
+) -> None:
+    service.caches = False
+    told = Told()
+    assert not run(cluster, documents, gateway_url=service.url, limits=FAST, load=grows(api, to=3), say=told)
+    assert ["answer and cache" in line for line in told.failed()] == [True]
+
+
+def test_canary_with_the_wrong_share_is_found(
+    api: ApiDouble, cluster: Cluster, service: Service, documents: list[Document]
+) -> None:
+    api.canary_share = 50
+    told = Told()
+    assert not run(cluster, documents, gateway_url=service.url, limits=FAST, load=grows(api, to=3), say=told)
+    assert "50" in told.failed()[0]
+
+
+def test_load_that_brings_no_pods_is_found(
+    api: ApiDouble, cluster: Cluster, service: Service, documents: list[Document]
+) -> None:
+    told = Told()
+    assert not run(cluster, documents, gateway_url=service.url, limits=FAST, load=grows(api, to=1), say=told)
+    assert "never more" in told.failed()[0]
+
+
+def test_load_that_fails_its_thresholds_is_found(cluster: Cluster, service: Service, documents: list[Document]) -> None:
+    told = Told()
+    assert not run(cluster, documents, gateway_url=service.url, limits=FAST, load=lambda _: 99, say=told)
+    assert "ended with 99" in told.failed()[0]
+
+
+def test_requests_lost_while_pods_leave_are_found(
+    api: ApiDouble, cluster: Cluster, service: Service, documents: list[Document]
+) -> None:
+    def load(_: Gateway) -> int:
+        api.pods["predictor"] = 3
+        time.sleep(1.2)
+        service.status = 503
+        threading.Timer(1.0, api.pods.update, [{"predictor": 1}]).start()
+        return 0
+
+    told = Told()
+    assert not run(cluster, documents, gateway_url=service.url, limits=FAST, load=load, say=told)
+    assert ["scale-down" in line and "503" in line for line in told.failed()] == [True]
+
+
+def test_keep_leaves_everything(api: ApiDouble, cluster: Cluster, service: Service, documents: list[Document]) -> None:
+    run(cluster, documents, gateway_url=service.url, keep=True, limits=FAST, load=grows(api, to=3), say=Told())
+    assert SERVICE in api.objects
+
+
+def test_pods_that_leave_or_start_do_not_count(cluster: Cluster, api: ApiDouble) -> None:
+    api.pods["predictor"] = 4
+    api.leaving, api.starting = 1, 1
+    assert cluster.ready_pods("predictor") == 2
+
+
+def test_gateway_without_an_address_is_said(cluster: Cluster, api: ApiDouble) -> None:
+    path = "/api/v1/namespaces/istio-system/services/istio-ingressgateway"
+    api.objects[path] = {
+        "kind": "Service",
+        "metadata": {"name": "istio-ingressgateway"},
+        "status": {"loadBalancer": {}},
+    }
+    with pytest.raises(ClusterError, match="--gateway"):
+        cluster.gateway_address()
+    api.objects[path]["status"]["loadBalancer"] = {"ingress": [{"ip": "192.0.2.7"}]}
+    assert cluster.gateway_address() == "192.0.2.7"
+
+
+def test_nobody_at_the_gateway_is_a_failed_request() -> None:
+    with Trickle(Gateway(url="http://127.0.0.1:9", host="x"), per_s=50) as trickle:
+        time.sleep(0.3)
+    assert trickle.failed == sum(trickle.statuses.values()) > 0
+
+
+@pytest.mark.parametrize("overlay", choices("overlays"))
+def test_every_object_has_a_path_that_the_api_knows(overlay: str) -> None:
+    """Kubernetes's plurals are not English: each one used here is written down."""
+    require("kubectl", package="kubernetes-client")
+    plurals = {
+        "Namespace": "namespaces", "ServiceAccount": "serviceaccounts", "ConfigMap": "configmaps",
+        "Service": "services", "Deployment": "deployments", "PodDisruptionBudget": "poddisruptionbudgets",
+        "NetworkPolicy": "networkpolicies", "InferenceService": "inferenceservices",
+        "AuthorizationPolicy": "authorizationpolicies", "EnvoyFilter": "envoyfilters",
+        "PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules",
+    }  # fmt: skip
+    found = [document for document in yaml.safe_load_all(render(overlay, ["monitoring"], {})) if document]
+    for document in in_order(found):
+        assert path_of(document).split("/")[-2] == plurals[document["kind"]]

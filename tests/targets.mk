@@ -1,0 +1,33 @@
+# Faults, overload, hostile input, soak, supply chain. Included by the Makefile.
+AUDIT := build/audit
+
+chaos: $(VENV)/.dev  ## every fault under load, with a table (about 7 minutes)
+	CHAOS=full $(PY) -m pytest tests/chaos -q
+
+overload: $(VENV)/.dev  ## five times capacity for a minute: hits, shedding, memory, recovery
+	$(PY) tests/chaos/overload.py
+
+soak: $(VENV)/.dev  ## thirty minutes of load: memory, descriptors, threads with their slope (ARGS=seconds)
+	$(PY) tests/chaos/soak.py $(ARGS)
+
+fuzz: $(VENV)/.dev  ## nightly: schemathesis, hypothesis, atheris; some hundred thousand cases (about half an hour)
+	FUZZ=full $(PY) -m pytest tests/fuzz -q
+
+security: $(VENV)/.dev $(TOOLS)/.stamp  ## bandit, secrets, threat model's tests
+	$(PY) -m pytest tests/security -q
+
+audit: $(AUDIT)/.stamp  ## known vulnerabilities of every pinned dependency (asks a vulnerability service)
+	$(AUDIT)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip $(ARGS)
+
+sbom: $(AUDIT)/.stamp $(VENV)/.dev  ## results/sbom.json (CycloneDX) and results/licenses.md of what is installed
+	@mkdir -p results
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o results/sbom.json $(PY)
+	$(AUDIT)/bin/pip-licenses --python $(PY) --format markdown --with-urls --order license --output-file results/licenses.md
+	@$(PY) tests/security/licenses.py results/sbom.json
+
+$(AUDIT)/.stamp: tests/security/requirements-audit.txt
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+.PHONY: chaos overload soak fuzz security audit sbom
