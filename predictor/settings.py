@@ -40,7 +40,8 @@ class Settings(BaseSettings):
     max_length_tokens: Annotated[int, Field(ge=8)] = Field(512, description="Where texts are cut, in tokens.")
     max_texts: Positive = Field(128, description="Texts a request may carry.")
     max_text_chars: Positive = Field(10_000, description="Characters (code points) a text may have.")
-    max_body_bytes: Positive = Field(1_048_576, description="Bytes a request body may have.")
+    # Room for the envelope around a transformer body of one MiB, which has the same texts.
+    max_body_bytes: Positive = Field(1_114_112, description="Bytes a request body may have.")
     max_batch_tokens: Positive = Field(1024, description="Tokens of one batch; a single longer text goes alone.")
     max_queue_tokens: Positive = Field(65_536, description="Tokens that may wait; more is refused with 503.")
     deadline_s: Annotated[float, Field(gt=0)] = Field(10.0, description="Longest a request may take, in s.")

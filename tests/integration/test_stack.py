@@ -108,6 +108,18 @@ def test_ten_texts_of_which_nine_are_cached_reach_the_predictor_as_one(tmp_path:
         assert texts_seen(running) - before == 1
 
 
+def test_body_of_exactly_the_limit_is_answered(tmp_path: Path) -> None:
+    texts = ["film " * 1_999 + str(n) for n in range(104)]
+    room = (1 << 20) - len(json.dumps({"text": [*texts, ""]}, separators=(",", ":")))
+    with stack(tmp_path) as running:
+        running.wait_for("serving on")
+        body = json.dumps({"text": [*texts, "x" * room]}, separators=(",", ":")).encode()
+        assert len(body) == 1 << 20
+        request = urllib.request.Request(f"http://127.0.0.1:{running.port}/predict", body)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.status == 200
+
+
 def test_busy_port_ends_the_stack_with_a_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -15,7 +15,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_defaults_are_the_contract() -> None:
     settings = Settings()
     assert (settings.engine, settings.precision, settings.threads) == ("openvino", "auto", None)
-    assert (settings.max_texts, settings.max_text_chars, settings.max_body_bytes) == (128, 10_000, 1_048_576)
+    assert (settings.max_texts, settings.max_text_chars, settings.max_body_bytes) == (128, 10_000, 1_114_112)
     assert (settings.max_length_tokens, settings.deadline_s) == (512, 10.0)
     assert settings.compile_cache_dir is None
 
