@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 _RETRY_AFTER_S = (1, 30)
 # An accepted request has to make its deadline although the speed is an estimate: it may plan this share of its time.
-_PLANNED_SHARE = 0.7
+_PLANNED_SHARE = 0.5
 _RATE_WEIGHT = 0.2
 # Beyond some hundred tokens a larger batch is no faster per token, and everyone waits for the one that runs.
 _LONGEST_BATCH_S = 0.25

@@ -85,7 +85,7 @@ class _Servicer(InferenceServicer):  # type: ignore[misc] # the SDK is untyped
 
     async def ModelInfer(self, request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
         """Classify; a call's own deadline shortens the service's."""
-        status = "OK"
+        status = grpc.StatusCode.CANCELLED.name
         try:
             self._served.check_name(request.model_name, request.model_version)
             self.validate_grpc_request(request)
@@ -93,7 +93,9 @@ class _Servicer(InferenceServicer):  # type: ignore[misc] # the SDK is untyped
                 request=InferRequest.from_grpc(request), headers=_headers(context), model_name=request.model_name
             )
             assert isinstance(response, InferResponse)  # noqa: S101 - the one model gives nothing else
-            return response.to_grpc()
+            answer = response.to_grpc()
+            status = grpc.StatusCode.OK.name
+            return answer  # noqa: TRY300 - there is no else beside a finally that reads the status
         except Exception as error:  # noqa: BLE001 - each has a status of its own
             status = _code(error).name
             await _abort(context, error)

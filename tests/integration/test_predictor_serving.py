@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -263,6 +264,17 @@ def test_grpc_deadline_is_kept(stub: Any) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         stub.ModelInfer(grpc_request(["film " * 400] * 128), timeout=0.05)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_cancelled_grpc_call_is_counted_as_cancelled(predictor: Predictor, stub: Any) -> None:
+    call = stub.ModelInfer.future(grpc_request(["film " * 400] * 128))
+    time.sleep(0.05)
+    call.cancel()
+    line = 'predictor_requests_total{route="grpc_infer",status="CANCELLED"}'
+    deadline = time.monotonic() + 10
+    while line not in predictor.call("GET", "/metrics").body.decode():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("what", ["Load", "Unload"])
