@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import re
 import threading
 import time
@@ -33,7 +34,19 @@ LABELS = {"route", "status", "outcome", "operation", "reason", "code", "version"
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     folder: Path = tmp_path_factory.mktemp("stack")
     with running_stack(folder) as ports:
+        wait_for_version(ports)
         yield ports
+
+
+def wait_for_version(ports: Ports) -> None:
+    """The transformer serves before it knows the model: its version is a series of its own."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"http://127.0.0.1:{ports.transformer}/health", timeout=5) as answer:
+            if json.loads(answer.read())["model_version"]:
+                return
+        time.sleep(0.05)
+    raise AssertionError("the transformer never learnt the model's version")
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
