@@ -55,7 +55,9 @@ def test_no_secret_lies_in_the_tree() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=REPO, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    files = [name for name in listed if not name.startswith("model-artifacts/") and (REPO / name).is_file()]
+    # Weights, and reports of runs, whose model versions are hexadecimal.
+    measured = ("model-artifacts/", "load/reports/")
+    files = [name for name in listed if not name.startswith(measured) and (REPO / name).is_file()]
     assert len(files) > 50
     # The keyword detector calls every mention of a secret's name a secret.
     run = subprocess.run(
