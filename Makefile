@@ -62,6 +62,8 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/pip
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@echo "installing what tests and training need (PyTorch among it; some minutes, once)"
 	@$(VENV)/bin/pip $(PIP_INSTALL) --editable '.[dev]'
+	@# xds-protos (Envoy's messages, for a test) brings old copies of OpenTelemetry's: the real ones go in last.
+	@$(VENV)/bin/pip $(PIP_INSTALL) --force-reinstall --no-deps opentelemetry-proto
 	@touch $@ $(VENV)/.run
 
 # checkov wants old versions of libraries that the project uses: it lives alone.
