@@ -100,10 +100,12 @@ def base_checkpoint(folder: Path) -> Path:
 
 def calibrate(reports: Path) -> None:
     """Measure service times of the shipped and of a base-size model."""
-    call("load.capacity", "calibrate", "--check", "--out", str(reports / "service_times_shipped.json"))
+    # One inference thread: with more, threads that wait for each other on shared cores blur what work costs.
+    words = ("calibrate", "--check", "--threads", "1")
+    call("load.capacity", *words, "--out", str(reports / "service_times_shipped.json"))
     with tempfile.TemporaryDirectory(prefix="load-campaign-") as folder:
         model = ("--model-dir", str(base_checkpoint(Path(folder))), "--model-name", BASE_NAME)
-        call("load.capacity", "calibrate", "--check", *model, "--out", str(reports / "service_times.json"))
+        call("load.capacity", *words, *model, "--out", str(reports / "service_times.json"))
 
 
 def validate(reports: Path) -> None:
