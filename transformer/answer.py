@@ -4,9 +4,8 @@ Stored value: one byte of layout (1: the whole text was read, 2: the text was cu
 little-endian float32 score per label in class order. Anything else is not an answer.
 """
 
-import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -68,20 +67,35 @@ class Model:
 
     def read(self, value: bytes) -> Answer | None:
         """Read a stored value; None for anything that is not an answer of this model."""
+        return self.read_all([value])[0]
+
+    def read_all(self, values: Sequence[bytes | None]) -> list[Answer | None]:
+        """Read stored values; None for None and for anything that is not an answer of this model."""
+        scores = [None if value is None else self._scores(value) for value in values]
+        written = _written([value for value, its in zip(values, scores, strict=True) if its and value])
+        return [
+            Answer(value, self._json(its, written), value[0] == _CUT) if its and value else None
+            for value, its in zip(values, scores, strict=True)
+        ]
+
+    def _scores(self, value: bytes) -> tuple[float, ...] | None:
         if len(value) != 1 + self._pack.size or value[0] not in (_WHOLE, _CUT):
             return None
         scores = self._pack.unpack_from(value, 1)
-        if not all(0.0 <= score <= 1.0 for score in scores) or not math.isclose(
-            math.fsum(scores), 1.0, abs_tol=_SUM_TOLERANCE
-        ):
-            return None
-        ranked = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
-        written = _written(value)
-        parts = [self._openings[i] + written[i] + b"}" for i in ranked]
-        return Answer(value=value, json=b"[" + b",".join(parts) + b"]", truncated=value[0] == _CUT)
+        # Neither sum nor comparison lets a NaN through.
+        sound = min(scores) >= 0.0 and max(scores) <= 1.0 and abs(sum(scores) - 1.0) <= _SUM_TOLERANCE
+        return scores if sound else None
+
+    def _json(self, scores: tuple[float, ...], written: Iterator[bytes]) -> bytes:
+        parts = [b"%b%b}" % (opening, next(written)) for opening in self._openings]
+        if len(parts) == 2:  # the usual case needs no sorting
+            best_first = parts if scores[0] >= scores[1] else parts[::-1]
+        else:
+            best_first = [parts[i] for i in sorted(range(len(scores)), key=scores.__getitem__, reverse=True)]
+        return b"[%b]" % b",".join(best_first)
 
 
-def _written(value: bytes) -> list[bytes]:
-    """Write the float32 scores of a stored value, each with the fewest digits that read back as the same float32."""
-    scores = np.frombuffer(value, dtype="<f4", offset=1)
-    return orjson.dumps(scores, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+def _written(values: Sequence[bytes]) -> Iterator[bytes]:
+    """Write the float32 scores of stored values, each with the fewest digits that read back as the same float32."""
+    scores = np.frombuffer(b"".join([value[1:] for value in values]), dtype="<f4")
+    return iter(orjson.dumps(scores, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b","))

@@ -80,13 +80,17 @@ class TieredCache:
         self.peek = memory.get
 
     async def fetch(
-        self, keys: Sequence[bytes], read: Callable[[bytes], Answer | None], *, patient: bool = False
+        self,
+        keys: Sequence[bytes],
+        read_all: Callable[[Sequence[bytes | None]], list[Answer | None]],
+        *,
+        patient: bool = False,
     ) -> list[Answer | None]:
         """Look keys up in L2; what is found moves into L1.
 
         Args:
             keys: keys absent from L1.
-            read: turns a stored value into an answer, None for garbage.
+            read_all: turns stored values into answers, None for absence and garbage.
             patient: wait longer than usual.
 
         Returns:
@@ -94,12 +98,10 @@ class TieredCache:
         """
         if self._shared is None:
             return [None] * len(keys)
-        answers: list[Answer | None] = []
-        for key, value in zip(keys, await self._shared.fetch(keys, patient=patient), strict=True):
-            answer = None if value is None else read(value)
+        answers = read_all(await self._shared.fetch(keys, patient=patient))
+        for key, answer in zip(keys, answers, strict=True):
             if answer is not None:
                 self._memory.put(key, answer)
-            answers.append(answer)
         return answers
 
     def store(self, answers: Sequence[tuple[bytes, Answer]]) -> None:

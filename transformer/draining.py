@@ -25,11 +25,13 @@ class Draining:
         app: what answers.
         model_name: the model's name in readiness routes.
         pause_s: seconds between falling readiness and the closing port.
+        on_begin: called when the way down starts.
     """
 
-    def __init__(self, *, app: App, model_name: str, pause_s: float) -> None:
+    def __init__(self, *, app: App, model_name: str, pause_s: float, on_begin: Callable[[], None]) -> None:
         self._app = app
         self._pause_s = pause_s
+        self._on_begin = on_begin
         self._readiness = {
             "/health", "/v2/health/ready", f"/v1/models/{model_name}", f"/v2/models/{model_name}/ready",
         }  # fmt: skip
@@ -48,11 +50,12 @@ class Draining:
         """
 
         def handle(number: int, frame: FrameType | None) -> None:
-            if number != signal.SIGTERM or self.begun or not self._pause_s:
-                self.begun = True
+            at_once = number != signal.SIGTERM or self.begun or not self._pause_s
+            self.begun = True
+            self._on_begin()
+            if at_once:
                 leave(number, frame)
                 return
-            self.begun = True
             loop.call_soon_threadsafe(loop.call_later, self._pause_s, leave, number, None)
 
         return handle

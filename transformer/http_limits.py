@@ -10,7 +10,9 @@ from typing import Any
 
 import httptools
 import orjson
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from transformer.direct_http import DirectHttp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,8 @@ _TOO_SLOW = (408, "request_timeout", "The request did not arrive in time.")
 _MALFORMED = (400, "malformed_request", "This is not an HTTP request.")
 
 
-class LimitedHttp(HttpToolsProtocol):  # type: ignore[misc]  # uvicorn is followed by mypy nowhere here
-    """uvicorn's protocol within limits; what it refuses gets the one error body."""
+class LimitedHttp(DirectHttp):
+    """The protocol within limits; what it refuses gets the one error body."""
 
     def __init__(self, *, limits: HttpLimits, **options: Any) -> None:
         super().__init__(**options)

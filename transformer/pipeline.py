@@ -46,7 +46,11 @@ class Cache(Protocol):
         """Give the look-up that costs no round trip."""
 
     async def fetch(
-        self, keys: Sequence[bytes], read: Callable[[bytes], Answer | None], *, patient: bool = False
+        self,
+        keys: Sequence[bytes],
+        read_all: Callable[[Sequence[bytes | None]], list[Answer | None]],
+        *,
+        patient: bool = False,
     ) -> list[Answer | None]:
         """Look up keys that ``peek`` does not know; ``patient`` when there is no other way to an answer."""
 
@@ -165,6 +169,32 @@ class Pipeline:
                 del self._models[next(iter(self._models))]
         return model
 
+    def recall(self, texts: Sequence[str]) -> Classified | None:
+        """Answer every text from memory; None when that does not have them all."""
+        started = time.perf_counter()
+        model = self._in_force
+        if model is None:
+            return None
+        answers: dict[str, Answer] = {}
+        peek, key_of, prefix = self._cache.peek, self._keys.key, model.prefix
+        for text in texts:
+            answer = peek(key_of(prefix, text))
+            if answer is None:
+                return None
+            answers[text] = answer
+        found = len(answers)
+        self._metrics.texts("hit_l1", found)
+        if found < len(texts):
+            self._metrics.texts("duplicate", len(texts) - found)
+        return Classified(
+            model=model,
+            answers=[answers[text] for text in texts],
+            found=found,
+            asked=found,
+            lookup_s=time.perf_counter() - started,
+            predict_s=0.0,
+        )
+
     async def classify(self, texts: Sequence[str], headers: RawHeaders) -> Classified:
         """Answer every text.
 
@@ -214,10 +244,10 @@ class Pipeline:
         """Give the answers that are cached, and whether it is certain that there are no more."""
         certain = True
 
-        def read(value: bytes) -> Answer | None:
+        def read_all(values: Sequence[bytes | None]) -> list[Answer | None]:
             nonlocal certain
-            certain = certain and value != UNREAD
-            return model.read(value)
+            certain = UNREAD not in values
+            return model.read_all(values)
 
         have: dict[str, Answer] = {}
         peek, key_of, prefix = self._cache.peek, self._keys.key, model.prefix
@@ -231,7 +261,7 @@ class Pipeline:
                 have[text] = answer
         in_memory = len(have)
         if absent:
-            fetched = await self._cache.fetch([key for _, key in absent], read, patient=patient)
+            fetched = await self._cache.fetch([key for _, key in absent], read_all, patient=patient)
             have.update({text: answer for (text, _), answer in zip(absent, fetched, strict=True) if answer is not None})
         if count:
             self._metrics.texts("hit_l1", in_memory)

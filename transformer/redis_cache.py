@@ -5,7 +5,7 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from transformer.cache import UNREAD
@@ -14,7 +14,7 @@ from transformer.redis_health import RedisHealth, reason_of
 
 _MOST_KEYS_A_READ = 1_000  # keeps one command below a millisecond of Redis's single thread
 _MOST_KEYS_A_WRITE = 500
-_READS_IN_FLIGHT = 4
+_READS_IN_FLIGHT = 2
 _WRITE_TIMEOUT_S = 1.0
 _PATIENCE_S = 1.0
 _ONE_MORE_TICK_S = 0.002
@@ -155,17 +155,23 @@ class RedisCache:
     async def _read(self, batch: Sequence[_Read], keys: Sequence[bytes]) -> None:
         values: dict[bytes, bytes | None] = dict.fromkeys(keys, UNREAD)
         started = time.perf_counter()
+        # A process that the kernel did not run for a while finds its timer due and the answer waiting; the loop runs
+        # timers first, and would throw away an answer that came in time: it reads the sockets once more.
+        loop = asyncio.get_running_loop()
+        this = asyncio.current_task()
+        assert this is not None  # noqa: S101  # it runs as one
+        due = loop.call_later(self._budget_s, lambda: loop.call_later(_ONE_MORE_TICK_S, this.cancel))
         try:
-            async with _budget(self._budget_s):
-                values = dict(zip(keys, await self._commands.mget(keys), strict=True))
-        except Exception as error:  # noqa: BLE001  # whatever Redis or its client does, the request goes on
-            self._health.failed("read", error)
+            values = dict(zip(keys, await self._commands.mget(keys), strict=True))
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, the request goes on
+            self._health.failed("read", TimeoutError() if isinstance(error, asyncio.CancelledError) else error)
             # Those who queue behind a stuck command have waited long enough.
             batch = [*batch, *self._waiting]
             self._waiting.clear()
         else:
             self._health.succeeded()
         finally:
+            due.cancel()
             self._metrics.took("read", time.perf_counter() - started)
             for read in batch:
                 if not read.done.done():
@@ -190,22 +196,3 @@ class RedisCache:
             else:
                 self._health.succeeded()
             self._metrics.took("write", time.perf_counter() - started)
-
-
-@contextlib.asynccontextmanager
-async def _budget(seconds: float) -> AsyncIterator[None]:
-    """Bound what is awaited inside, but read the sockets once more before giving up.
-
-    A process that the kernel did not run for a while finds its timer due and the answer waiting; the loop runs timers
-    first, and would throw away an answer that came in time.
-
-    Raises:
-        TimeoutError: it took longer.
-    """
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(None) as scope:
-        due = loop.call_later(seconds, lambda: scope.reschedule(loop.time() + _ONE_MORE_TICK_S))
-        try:
-            yield
-        finally:
-            due.cancel()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -11,7 +12,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from transformer.settings import Settings
 
 _CONNECT_TIMEOUT_S = 1.0
-_CONNECTIONS = 8  # four reads, a write and a probe at a time
+_READING = 4
+_CONNECTIONS = _READING + 4  # a write and a probe beside the reads, and those who are patient
 _PROBE_KEY = b"sentiment:1:probe"
 _ENTRA_SCOPE = "https://redis.azure.com/.default"
 
@@ -25,11 +27,26 @@ class RedisClient:
 
     def __init__(self, redis: "Redis[bytes]") -> None:
         self._redis = redis
+        self._pool = redis.connection_pool
+        # Reads keep their connections: to lend one and take it back costs the library as much as the look-up itself.
+        self._links: list[AbstractConnection] = []
 
     async def mget(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Give the value of every key."""
-        values: list[bytes | None] = await self._redis.mget(keys)
-        return values
+        link = self._links.pop() if self._links else await self._pool.get_connection()
+        try:
+            command = link.pack_command("MGET", *keys)
+            try:
+                return await _ask(link, command)
+            except RedisConnectionError:
+                # Once more, at once: the server may have closed it while it was idle.
+                return await _ask(link, command)
+        finally:
+            # One that failed or was given up in the middle is closed by now, and opens again when it is used.
+            if len(self._links) < _READING:
+                self._links.append(link)
+            else:
+                await self._pool.release(link)
 
     async def set_all(self, items: Sequence[tuple[bytes, bytes, int]]) -> None:
         """Write (key, value, life in ms) in one round trip; raises on the first refusal."""
@@ -45,6 +62,14 @@ class RedisClient:
     async def close(self) -> None:
         """Close all connections."""
         await self._redis.aclose(close_connection_pool=True)
+
+
+async def _ask(link: AbstractConnection, command: list[bytes]) -> list[bytes | None]:
+    if link.is_connected:
+        await link.re_auth()  # a new Entra ID token, if one has come
+    await link.send_packed_command(command)
+    values: list[bytes | None] = await link.read_response(disable_decoding=True)
+    return values
 
 
 def connect(settings: Settings) -> RedisClient:

@@ -1,15 +1,15 @@
-"""The hot path: the routes that carry the traffic, as plain ASGI in front of the SDK's application."""
+"""The hot path: the routes that carry the traffic, in front of the SDK's application; as plain ASGI, and without it."""
 
 import itertools
 import logging
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 import orjson
-from starlette.datastructures import Headers
+from starlette import datastructures
 
 from transformer.errors import (
     MethodNotAllowedError,
@@ -20,6 +20,7 @@ from transformer.errors import (
 from transformer.metrics import Metrics
 from transformer.pages import Page
 from transformer.pipeline import Classified, Pipeline
+from transformer.replies import JSON, Headers, Reply, error_reply, json_reply
 from transformer.schema import RequestSchema
 
 log = logging.getLogger(__name__)
@@ -31,12 +32,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_JSON = (b"content-type", b"application/json")
 _LONGEST_REQUEST_ID = 128
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 # A client that is still sending when its connection closes loses the answer: bodies up to so many limits are read to
 # their end and thrown away.
 _DISCARD_LIMITS = 16
+_LAST = (b"connection", b"close")  # the rest of a body that is too large is not worth reading
 _REFUSED_PREFIXES = ("/v2/repository/",)
 _OUTCOMES = {outcome: outcome.encode() for outcome in ("hit", "miss", "partial")}
 
@@ -92,6 +93,7 @@ class HotPath:
             "/": predict,
             f"/v1/models/{model_name}:predict": _Route("/v1/models/{model_name}:predict", schema.v1),
         }
+        self.direct_urls = {path.encode("latin-1"): route for path, route in self._routes.items()}
         self._request_ids = map("{}-{:x}".format, itertools.repeat(os.urandom(6).hex()), itertools.count())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,22 +104,22 @@ class HotPath:
         started = time.perf_counter()
         path = scope["path"]
         route = self._routes.get(path)
-        request_id = self._request_id(scope)
+        request_id, scope["headers"] = self._identified(scope["headers"])
         self._metrics.in_flight += 1
         status, outcome, name = 500, "error", route.name if route else _name_of(path)
         try:
             if route is not None and scope["method"] == "POST":
-                status, outcome = await self._predict(route, scope, receive, send, request_id)
+                status, outcome = await self._predict(route, scope, receive, send, request_id, started)
             elif path == "/health":
                 name = "/health"
-                status, outcome = await self._health(scope["method"], send, request_id), "other"
+                status, outcome = await _send(send, self._health(scope["method"], request_id))
             elif route is not None and (path != "/" or scope["method"] != "GET"):  # GET / is the SDK's liveness
                 allow = b"POST" if path != "/" else b"GET, POST"
-                status = await _send_error(send, MethodNotAllowedError(), request_id, (b"allow", allow))
+                status, _ = await _send(send, error_reply(MethodNotAllowedError(), request_id, (b"allow", allow)))
             elif (page := self._page_for(scope)) is not None:
-                status, outcome = await _send_page(send, page, scope, request_id), "other"
+                status, outcome = await _send_page(send, page, scope, request_id)
             elif path.startswith(_REFUSED_PREFIXES) or path.endswith(":explain"):
-                status = await _send_error(send, NotFoundError(), request_id)
+                status, _ = await _send(send, error_reply(NotFoundError(), request_id))
             else:
                 status = await self._delegate(scope, receive, send, request_id)
                 outcome = "other"
@@ -125,50 +127,85 @@ class HotPath:
             status = 499
         finally:
             self._metrics.in_flight -= 1
-            seconds = time.perf_counter() - started
-            self._metrics.request(route=name, status=status, outcome=outcome, seconds=seconds)
-            if self._access_log:
-                extra = {
-                    "event": "request", "method": scope["method"], "route": name, "status": status,
-                    "cache": outcome, "ms": round(seconds * 1000, 3), "request_id": request_id.decode(),
-                    "trace_id": _trace_id(scope),
-                }  # fmt: skip
-                access.info("%s %s", scope["method"], name, extra=extra)
+            self._count(name, scope["method"], scope["headers"], status, outcome, started)
+
+    def answer(self, url: bytes, headers: Headers, body: bytes) -> Reply | Coroutine[Any, Any, Reply]:
+        """Answer a POST to one of ``direct_urls``: at once when memory has all of it, else give what will.
+
+        Args:
+            url: the request target.
+            headers: the request's.
+            body: the whole body.
+        """
+        started = time.perf_counter()
+        route = self.direct_urls[url]
+        request_id, headers = self._identified(headers)
+        begun = self._begin(route, headers, body, request_id, started)
+        if not isinstance(begun, Reply):
+            return self._finish(begun, route, headers, started)
+        self._count(route.name, "POST", headers, begun.status, begun.outcome, started)
+        return begun
+
+    async def _finish(
+        self, begun: Coroutine[Any, Any, Reply], route: _Route, headers: Headers, started: float
+    ) -> Reply:
+        self._metrics.in_flight += 1
+        try:
+            reply = await begun
+        finally:
+            self._metrics.in_flight -= 1
+        self._count(route.name, "POST", headers, reply.status, reply.outcome, started)
+        return reply
 
     async def _predict(
-        self, route: _Route, scope: Scope, receive: Receive, send: Send, request_id: bytes
+        self, route: _Route, scope: Scope, receive: Receive, send: Send, request_id: bytes, started: float
     ) -> tuple[int, str]:
-        started = time.perf_counter()
         try:
             body = await self._body(scope, receive)
-            classified = await self._pipeline.classify(route.texts_of(body), scope["headers"])
         except TransformerError as error:
-            return await _send_error(send, error, request_id), "error"
-        except _ClientGoneError:
-            raise
-        except Exception:
-            extra = {"event": "bug", "request_id": request_id.decode(), "trace_id": _trace_id(scope)}
-            log.exception("a request failed", extra=extra)
-            return await _send_error(send, TransformerError("The service failed."), request_id), "error"
-        content = b'{"predictions":[' + b",".join([answer.json for answer in classified.answers]) + b"]}"
-        outcome = classified.outcome
-        headers = [
-            _JSON,
-            (b"content-length", b"%d" % len(content)),
-            (b"x-cache", _OUTCOMES[outcome]),
-            (b"x-model-version", classified.model.version_header),
-            (b"x-request-id", request_id),
-            (b"server-timing", _timing(classified, started)),
-        ]
-        if truncated := classified.truncated:
-            headers.append((b"x-truncated", b"%d" % truncated))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
-        return 200, outcome
+            return await _send(send, error_reply(error, request_id, _LAST))
+        begun = self._begin(route, scope["headers"], body, request_id, started)
+        return await _send(send, begun if isinstance(begun, Reply) else await begun)
 
-    async def _health(self, method: str, send: Send, request_id: bytes) -> int:
+    def _begin(
+        self, route: _Route, headers: Headers, body: bytes, request_id: bytes, started: float
+    ) -> Reply | Coroutine[Any, Any, Reply]:
+        """Classify the texts of a body: at once when memory has them all or the body is bad."""
+        if len(body) > self._max_body_bytes:
+            return error_reply(PayloadTooLargeError(limit_bytes=self._max_body_bytes), request_id)
+        try:
+            texts = route.texts_of(body)
+            classified = self._pipeline.recall(texts)
+        except TransformerError as error:
+            return error_reply(error, request_id)
+        except Exception:  # noqa: BLE001  # a bug costs its request only
+            return _failed(headers, request_id)
+        if classified is None:
+            return self._classify(texts, headers, request_id, started)
+        return _reply(classified, request_id, started)
+
+    async def _classify(self, texts: list[str], headers: Headers, request_id: bytes, started: float) -> Reply:
+        try:
+            return _reply(await self._pipeline.classify(texts, headers), request_id, started)
+        except TransformerError as error:
+            return error_reply(error, request_id)
+        except Exception:  # noqa: BLE001  # a bug costs its request only
+            return _failed(headers, request_id)
+
+    def _count(self, name: str, method: str, headers: Headers, status: int, outcome: str, started: float) -> None:
+        seconds = time.perf_counter() - started
+        self._metrics.request(route=name, status=status, outcome=outcome, seconds=seconds)
+        if self._access_log:
+            extra = {
+                "event": "request", "method": method, "route": name, "status": status, "cache": outcome,
+                "ms": round(seconds * 1000, 3), "request_id": _first(headers, b"x-request-id"),
+                "trace_id": _trace_id(headers),
+            }  # fmt: skip
+            access.info("%s %s", method, name, extra=extra)
+
+    def _health(self, method: str, request_id: bytes) -> Reply:
         if method not in ("GET", "HEAD"):
-            return await _send_error(send, MethodNotAllowedError(), request_id, (b"allow", b"GET, HEAD"))
+            return error_reply(MethodNotAllowedError(), request_id, (b"allow", b"GET, HEAD"))
         model = self._pipeline.model
         content = orjson.dumps(
             {
@@ -178,8 +215,11 @@ class HotPath:
                 "degraded": self._metrics.redis.degraded,
             }
         )
-        await _send(send, 200, content if method == "GET" else b"", request_id, ())
-        return 200
+        return json_reply(200, content if method == "GET" else b"", request_id, outcome="other")
+
+    def only_asgi(self) -> None:
+        """Take no request directly from now on: what stands in front of this application wants to see them all."""
+        self.direct_urls = {}
 
     def route_name(self, path: str) -> str:
         """Name the route of a path for people and counters."""
@@ -189,7 +229,11 @@ class HotPath:
     def _page_for(self, scope: Scope) -> Page | None:
         """Give the page a path stands for; a browser that opens the root means the playground, if there is one."""
         path = scope["path"]
-        if path == "/" and scope["method"] == "GET" and "text/html" in Headers(scope=scope).get("accept", ""):
+        if (
+            path == "/"
+            and scope["method"] == "GET"
+            and "text/html" in datastructures.Headers(scope=scope).get("accept", "")
+        ):
             path = "/playground"
         return self._pages.get(path)
 
@@ -210,7 +254,7 @@ class HotPath:
         try:
             body = await self._body(scope, receive)
         except TransformerError as error:
-            return await _send_error(send, error, request_id)
+            return (await _send(send, error_reply(error, request_id, _LAST)))[0]
         replay = iter(({"type": "http.request", "body": body, "more_body": False},))
 
         async def read() -> Message:
@@ -241,19 +285,44 @@ class HotPath:
             raise _ClientGoneError
         return b"".join(parts)
 
-    def _request_id(self, scope: Scope) -> bytes:
-        """Echo the client's id when it is one a log can bear, else make one that goes along to the predictor."""
-        for name, value in scope["headers"]:
+    def _identified(self, headers: Headers) -> tuple[bytes, Headers]:
+        """Give the client's request id when it is one a log can bear, else a new one, and headers that carry it."""
+        for name, value in headers:
             if name == b"x-request-id" and _is_plain(value):
-                return bytes(value)
+                return bytes(value), headers
         made = next(self._request_ids).encode()
-        scope["headers"] = [*(h for h in scope["headers"] if h[0] != b"x-request-id"), (b"x-request-id", made)]
-        return made
+        return made, [*(header for header in headers if header[0] != b"x-request-id"), (b"x-request-id", made)]
 
 
-def _trace_id(scope: Scope) -> str | None:
+def _reply(classified: Classified, request_id: bytes, started: float) -> Reply:
+    content = b'{"predictions":[' + b",".join([answer.json for answer in classified.answers]) + b"]}"
+    outcome = classified.outcome
+    headers = [
+        JSON,
+        (b"content-length", b"%d" % len(content)),
+        (b"x-cache", _OUTCOMES[outcome]),
+        (b"x-model-version", classified.model.version_header),
+        (b"x-request-id", request_id),
+        (b"server-timing", _timing(classified, started)),
+    ]
+    if truncated := classified.truncated:
+        headers.append((b"x-truncated", b"%d" % truncated))
+    return Reply(200, headers, content, outcome)
+
+
+def _failed(headers: Headers, request_id: bytes) -> Reply:
+    extra = {"event": "bug", "request_id": request_id.decode(), "trace_id": _trace_id(headers)}
+    log.error("a request failed", extra=extra, exc_info=True)  # noqa: LOG014  # called while it is handled
+    return error_reply(TransformerError("The service failed."), request_id)
+
+
+def _first(headers: Headers, wanted: bytes) -> str | None:
+    return next((value.decode("latin-1") for name, value in headers if name == wanted), None)
+
+
+def _trace_id(headers: Headers) -> str | None:
     """Give the trace a request belongs to, if it says so (W3C Trace Context)."""
-    for name, value in scope["headers"]:
+    for name, value in headers:
         if name == b"traceparent" and (parts := _TRACEPARENT.fullmatch(value)):
             return str(parts[1].decode())
     return None
@@ -283,33 +352,16 @@ def _timing(classified: Classified, started: float) -> bytes:
     )
 
 
-async def _send_page(send: Send, page: Page, scope: Scope, request_id: bytes) -> int:
+async def _send_page(send: Send, page: Page, scope: Scope, request_id: bytes) -> tuple[int, str]:
     if scope["method"] not in ("GET", "HEAD"):
-        return await _send_error(send, MethodNotAllowedError(), request_id, (b"allow", b"GET, HEAD"))
-    status, headers, content = page.answer(Headers(scope=scope))
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"x-request-id", request_id)]})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else content})
-    return status
+        return await _send(send, error_reply(MethodNotAllowedError(), request_id, (b"allow", b"GET, HEAD")))
+    status, headers, content = page.answer(datastructures.Headers(scope=scope))
+    content = b"" if scope["method"] == "HEAD" else content
+    return await _send(send, Reply(status, [*headers, (b"x-request-id", request_id)], content, "other"))
 
 
-async def _send_error(send: Send, error: TransformerError, request_id: bytes, *headers: tuple[bytes, bytes]) -> int:
-    more = list(headers)
-    if error.retry_after_s is not None:
-        more.append((b"retry-after", b"%d" % error.retry_after_s))
-    if isinstance(error, PayloadTooLargeError):
-        more.append((b"connection", b"close"))  # the rest of the body is not worth reading
-    await _send(send, error.status, error.body(), request_id, more)
-    return error.status
-
-
-async def _send(
-    send: Send, status: int, content: bytes, request_id: bytes, headers: Iterable[tuple[bytes, bytes]]
-) -> None:
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [_JSON, (b"content-length", b"%d" % len(content)), (b"x-request-id", request_id), *headers],
-        }
-    )
-    await send({"type": "http.response.body", "body": content})
+async def _send(send: Send, reply: Reply) -> tuple[int, str]:
+    """Send an answer as ASGI; give what it counts as."""
+    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+    await send({"type": "http.response.body", "body": reply.content})
+    return reply.status, reply.outcome

@@ -20,6 +20,7 @@ from prometheus_client import REGISTRY
 from transformer import logs, openapi, sdk_errors, tracing
 from transformer.cache import MemoryCache, TieredCache
 from transformer.cache_key import CacheKeys
+from transformer.direct_http import Direct
 from transformer.draining import Draining
 from transformer.errors import PredictorError
 from transformer.http_limits import HttpLimits, LimitedHttp
@@ -85,10 +86,12 @@ class _RefusingRepository:
 class _Server(ModelServer):
     """The SDK's server with the hot path in front, on uvloop and httptools, quiet."""
 
-    def __init__(self, *, front: Draining, pipeline: Pipeline, limits: HttpLimits, **options: Any) -> None:
+    def __init__(
+        self, *, front: Draining, direct: Direct, pipeline: Pipeline, limits: HttpLimits, **options: Any
+    ) -> None:
         super().__init__(**options)
         self._front = front
-        self._protocol = functools.partial(LimitedHttp, limits=limits)
+        self._protocol = functools.partial(LimitedHttp, limits=limits, direct=direct)
         self.dataplane = _DataPlane(model_registry=self.registered_models, pipeline=pipeline, draining=front)
         self.model_repository_extension = _RefusingRepository()
 
@@ -234,15 +237,22 @@ def serve() -> None:
         pages=pages(playground=settings.playground),
         access_log=settings.access_log,
     )
+    if traced:
+        hot_path.only_asgi()
     model = SentimentTransformer(name=args.model_name, pipeline=pipeline, schema=schema)
     front = Draining(
-        app=traced.app(hot_path) if traced else hot_path, model_name=args.model_name, pause_s=settings.drain_s
+        app=traced.app(hot_path) if traced else hot_path,
+        model_name=args.model_name,
+        pause_s=settings.drain_s,
+        on_begin=hot_path.only_asgi,
     )
     limits = HttpLimits(
         head_bytes=_MOST_HEAD_BYTES, receive_s=settings.receive_timeout_s, connections=settings.max_connections
     )
     try:
-        _Server(front=front, pipeline=pipeline, limits=limits, enable_latency_logging=False).start([model])
+        _Server(front=front, direct=hot_path, pipeline=pipeline, limits=limits, enable_latency_logging=False).start(
+            [model]
+        )
     finally:
         if traced:
             traced.close()

@@ -49,6 +49,12 @@ class RedisServer:
                 raise AssertionError("redis-server did not start")
             time.sleep(0.02)
 
+    @property
+    def pid(self) -> int:
+        """Give its process id."""
+        assert self._process is not None
+        return self._process.pid
+
     def signal(self, number: int) -> None:
         """Send the process a signal."""
         assert self._process is not None

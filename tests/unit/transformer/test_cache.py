@@ -59,13 +59,13 @@ async def test_found_in_the_second_tier_moves_into_the_first() -> None:
     shared = Shared({b"k": ANSWER.value})
     cache = TieredCache(memory=MemoryCache(entries=9, ttl_s=10), shared=shared)
     assert cache.peek(b"k") is None
-    assert await cache.fetch([b"x", b"k"], MODEL.read) == [None, ANSWER]
+    assert await cache.fetch([b"x", b"k"], MODEL.read_all) == [None, ANSWER]
     assert cache.peek(b"k") == ANSWER
 
 
 async def test_garbage_in_the_second_tier_is_absence() -> None:
     cache = TieredCache(memory=MemoryCache(entries=9, ttl_s=10), shared=Shared({b"k": b"garbage"}))
-    assert await cache.fetch([b"k"], MODEL.read) == [None]
+    assert await cache.fetch([b"k"], MODEL.read_all) == [None]
     assert cache.peek(b"k") is None
 
 
@@ -81,7 +81,7 @@ async def test_first_tier_alone_works() -> None:
     cache = TieredCache(memory=MemoryCache(entries=9, ttl_s=10), shared=None)
     cache.store([(b"k", ANSWER)])
     assert cache.peek(b"k") == ANSWER
-    assert await cache.fetch([b"x"], MODEL.read) == [None]
+    assert await cache.fetch([b"x"], MODEL.read_all) == [None]
 
 
 def test_life_in_memory_varies_so_that_not_all_end_at_once() -> None:
