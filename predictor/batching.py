@@ -1,7 +1,8 @@
 """Feeds the engine: whatever arrived while it ran is the next batch, at once.
 
 There is no timer. An idle engine takes a single text the moment it comes; a busy one finds a larger batch when it is
-free again. The queue is bounded in tokens, and a request whose turn would come too late is refused on arrival.
+free again. The queue is bounded in tokens, and a request whose turn would come too late is refused on arrival: a queue
+longer than a moment adds nothing to what the engine does, it only makes everyone late and outlives the rush.
 """
 
 import logging
@@ -42,21 +43,31 @@ class Batcher:
         engine: called from that thread alone.
         max_batch_tokens: real tokens of one batch; a single longer text still goes, alone.
         max_queue_tokens: tokens that may wait; a request that finds nothing waiting is always taken.
+        max_wait_s: longest a request's first text may be expected to wait for its turn.
         tokens_per_s: the engine's speed on a full batch, as warm-up measured it; kept current afterwards.
         metrics: where it reports.
     """
 
     def __init__(
-        self, *, engine: Engine, max_batch_tokens: int, max_queue_tokens: int, tokens_per_s: float, metrics: Metrics
+        self,
+        *,
+        engine: Engine,
+        max_batch_tokens: int,
+        max_queue_tokens: int,
+        max_wait_s: float,
+        tokens_per_s: float,
+        metrics: Metrics,
     ) -> None:
         self._engine = engine
         self._max_batch_tokens = max_batch_tokens
         self._max_queue_tokens = max_queue_tokens
+        self._max_wait_s = max_wait_s
         self._tokens_per_s = tokens_per_s
         self._metrics = metrics
         self._queue: FairQueue[Piece] = FairQueue(quantum_tokens=max(1, max_batch_tokens // 2))
         self._changed = threading.Condition()
         self._reserved_tokens = 0
+        self._reserved_first_tokens = 0
         self._running_tokens = 0
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -77,13 +88,12 @@ class Batcher:
         """Promise ``job`` room before it is tokenised, for about so many tokens.
 
         Raises:
-            OverloadedError: there is no room, or its turn would come after its deadline.
+            OverloadedError: there is no room, or its turn would come too late.
             ShuttingDownError: the process drains.
         """
         with self._changed:
             self._check_room(job, tokens)
-            job.reserved_tokens = tokens
-            self._reserved_tokens += tokens
+            self._count_reserved(job, tokens)
 
     def put(self, job: Job) -> None:
         """Queue a tokenised job, or fail it when its real size does not fit."""
@@ -117,8 +127,13 @@ class Batcher:
         return 0.0 if since_s is None else time.monotonic() - since_s
 
     def _release(self, job: Job) -> None:
-        self._reserved_tokens -= job.reserved_tokens
-        job.reserved_tokens = 0
+        self._count_reserved(job, 0)
+
+    def _count_reserved(self, job: Job, tokens: int) -> None:
+        first = self._queue.quantum_tokens  # of a large request, a short one waits for no more than the first slice
+        self._reserved_tokens += tokens - job.reserved_tokens
+        self._reserved_first_tokens += min(tokens, first) - min(job.reserved_tokens, first)
+        job.reserved_tokens = tokens
 
     def _check_room(self, job: Job, tokens: int) -> None:
         waiting = self._queue.tokens + self._reserved_tokens
@@ -131,8 +146,10 @@ class Batcher:
         if waiting + tokens > self._max_queue_tokens:
             self._metrics.shed.labels("queue_full").inc()
             raise OverloadedError("the queue is full", retry_after_s=retry_after_s)
-        before = self._running_tokens + self._reserved_tokens + self._queue.tokens_before(tokens) + tokens
-        if before / self._tokens_per_s > (job.deadline_s - time.monotonic()) * _PLANNED_SHARE:
+        first = self._running_tokens + self._reserved_first_tokens + self._queue.tokens_before(1)
+        last = self._running_tokens + self._reserved_tokens + self._queue.tokens_before(tokens) + tokens
+        wait_s, whole_s = first / self._tokens_per_s, last / self._tokens_per_s
+        if wait_s > self._max_wait_s or whole_s > (job.deadline_s - time.monotonic()) * _PLANNED_SHARE:
             self._metrics.shed.labels("would_be_late").inc()
             raise OverloadedError("the queue is longer than the request can wait", retry_after_s=retry_after_s)
 

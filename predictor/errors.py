@@ -7,7 +7,7 @@ PredictorError                 base: HTTP status, code slug, whether a retry may
 ├── NotFoundError         404  no such model, version or route
 ├── MethodNotAllowedError 405
 ├── NotServedError        501  the SDK has the route, this model does not do it
-├── OverloadedError       503  queue full, or the wait would outlast the deadline; says when to come back
+├── OverloadedError       503  queue full, or the turn would come too late; says when to come back
 ├── ShuttingDownError     503
 ├── DeadlineExceededError 504  the time of the request passed before its answer
 └── InferenceFailedError  500  the engine refused this very text
@@ -89,7 +89,7 @@ class NotServedError(PredictorError):
 
 
 class OverloadedError(PredictorError):
-    """The queue has no room, or what stands in it would outlast the deadline."""
+    """The queue has no room, or what stands in it would take too long."""
 
     status = 503
     code = "overloaded"

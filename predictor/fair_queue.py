@@ -33,7 +33,7 @@ class FairQueue(Generic[T]):
     """
 
     def __init__(self, *, quantum_tokens: int) -> None:
-        self._quantum_tokens = quantum_tokens
+        self.quantum_tokens = quantum_tokens
         self._levels: dict[int, deque[Ticket[T]]] = {}
         self._level_tokens: dict[int, int] = {}
         self._now = 0
@@ -47,7 +47,7 @@ class FairQueue(Generic[T]):
         before = 0
         tickets = []
         for item, tokens in items:
-            ticket = Ticket(item, tokens=tokens, level=self._now + before // self._quantum_tokens)
+            ticket = Ticket(item, tokens=tokens, level=self._now + before // self.quantum_tokens)
             before += tokens
             self._levels.setdefault(ticket.level, deque()).append(ticket)
             self._count(ticket, tokens)
@@ -88,7 +88,7 @@ class FairQueue(Generic[T]):
 
     def tokens_before(self, tokens: int) -> int:
         """Give the tokens now waiting that are served before the last slice of a new request of this size."""
-        last = self._now + max(0, tokens - 1) // self._quantum_tokens
+        last = self._now + max(0, tokens - 1) // self.quantum_tokens
         return sum(count for level, count in self._level_tokens.items() if level <= last)
 
     def _count(self, ticket: Ticket[T], tokens: int) -> None:

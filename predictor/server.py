@@ -80,6 +80,7 @@ def serve(settings: Settings, loaded: LoadedModel) -> None:
         engine=loaded.engine,
         max_batch_tokens=settings.max_batch_tokens,
         max_queue_tokens=settings.max_queue_tokens,
+        max_wait_s=settings.max_wait_s,
         tokens_per_s=loaded.tokens_per_s,
         metrics=metrics,
     )

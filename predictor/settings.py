@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     max_body_bytes: Positive = Field(1_114_112, description="Bytes a request body may have.")
     max_batch_tokens: Positive = Field(1024, description="Tokens of one batch; a single longer text goes alone.")
     max_queue_tokens: Positive = Field(65_536, description="Tokens that may wait; more is refused with 503.")
+    max_wait_s: Annotated[float, Field(gt=0)] = Field(
+        1.5, description="Longest a request may be expected to wait for its turn, in s; beyond it 503 at once."
+    )
     deadline_s: Annotated[float, Field(gt=0)] = Field(10.0, description="Longest a request may take, in s.")
     drain_s: Annotated[float, Field(ge=0)] = Field(
         2.0, description="How long the port stays open after SIGTERM, not ready, in s; 0 closes it at once."

@@ -5,7 +5,8 @@ chaos: $(VENV)/.dev  ## every fault under load, with a table (about 7 minutes)
 	CHAOS=full $(PY) -m pytest tests/chaos -q
 
 overload: $(VENV)/.dev  ## five times capacity for a minute: hits, shedding, memory, recovery
-	$(PY) tests/chaos/overload.py
+	$(PY) load/bench/random_checkpoint.py build/base-random
+	$(PY) tests/chaos/overload.py build/base-random
 
 soak: $(VENV)/.dev  ## thirty minutes of load: memory, descriptors, threads with their slope (ARGS=seconds)
 	$(PY) tests/chaos/soak.py $(ARGS)

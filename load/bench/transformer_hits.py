@@ -1,8 +1,8 @@
 """How fast are hits? Ours (Redis only; with L1) between a stock KServe transformer and a bare ASGI application.
 
 One request of three texts, server on one core, wrk and Redis on the other, enough connections to keep the server's core
-busy while look-ups are under way, contestants in turn, medians over rounds; the ratios are taken round by round, so that
-a machine that changes its speed changes both sides.
+busy while look-ups are under way, contestants in turn, medians over rounds; the ratios are taken round by round: a
+machine that changes its speed changes both sides.
 """
 
 import argparse

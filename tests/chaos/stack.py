@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import signal
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -92,9 +92,16 @@ async def predictor_process(folder: Path, *, version: str | None = "v1", **env: 
 
 
 @contextlib.asynccontextmanager
-async def stack(folder: Path, redis: RedisServer, *, version: str | None = "v1", **env: str) -> AsyncIterator[Stack]:
+async def stack(
+    folder: Path,
+    redis: RedisServer,
+    *,
+    version: str | None = "v1",
+    predictor_env: Mapping[str, str] | None = None,
+    **env: str,
+) -> AsyncIterator[Stack]:
     """Run predictor and transformer; Redis is the only cache unless ``env`` says otherwise, so that its faults show."""
-    async with predictor_process(folder, version=version) as predictor:
+    async with predictor_process(folder, version=version, **(predictor_env or {})) as predictor:
         settings = {"TRANSFORMER_REDIS_URL": redis.url, "TRANSFORMER_L1_ENTRIES": "0", **env}
         async with transformer(folder, predictor_host=predictor.host, **settings) as process:
             await knows_model(process.url)

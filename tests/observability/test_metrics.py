@@ -166,7 +166,12 @@ class ShutEngine:
 async def test_queue_age_and_padding_follow_the_queue() -> None:
     registry, engine = CollectorRegistry(), ShutEngine()
     batcher = Batcher(
-        engine=engine, max_batch_tokens=64, max_queue_tokens=640, tokens_per_s=1e9, metrics=Metrics(registry=registry)
+        engine=engine,
+        max_batch_tokens=64,
+        max_queue_tokens=640,
+        max_wait_s=1e9,
+        tokens_per_s=1e9,
+        metrics=Metrics(registry=registry),
     )
     batcher.start()
 

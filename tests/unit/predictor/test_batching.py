@@ -58,13 +58,21 @@ Submit = Callable[..., "asyncio.Future[Answer]"]
 class Bench:
     """A batcher on a fake engine, and a way to give it work."""
 
-    def __init__(self, *, max_batch_tokens: int = 8, max_queue_tokens: int = 40, tokens_per_s: float = 1e9) -> None:
+    def __init__(
+        self,
+        *,
+        max_batch_tokens: int = 8,
+        max_queue_tokens: int = 40,
+        max_wait_s: float = 1e9,
+        tokens_per_s: float = 1e9,
+    ) -> None:
         self.engine = GatedEngine()
         self.registry = CollectorRegistry()
         self.batcher = Batcher(
             engine=self.engine,
             max_batch_tokens=max_batch_tokens,
             max_queue_tokens=max_queue_tokens,
+            max_wait_s=max_wait_s,
             tokens_per_s=tokens_per_s,
             metrics=Metrics(registry=self.registry),
         )
@@ -196,6 +204,34 @@ async def test_a_wait_longer_than_the_deadline_is_refused_at_once() -> None:
         assert caught.value.retry_after_s == 3
         assert bench.shed("would_be_late") == 1
         bench.submit(3, time_left_s=60)
+    finally:
+        bench.engine.gate.set()
+        await asyncio.to_thread(bench.batcher.close)
+
+
+async def test_a_queue_longer_than_the_longest_wait_takes_no_more_however_late_the_deadline() -> None:
+    bench = Bench(max_queue_tokens=10_000, max_wait_s=2, tokens_per_s=10)
+    try:
+        await bench.shut_in(1)
+        bench.submit(2, tokens=10, time_left_s=1000)
+        bench.submit(3, tokens=10, time_left_s=1000)
+        with pytest.raises(OverloadedError):
+            bench.submit(4, time_left_s=1000)
+        assert bench.shed("would_be_late") == 1
+    finally:
+        bench.engine.gate.set()
+        await asyncio.to_thread(bench.batcher.close)
+
+
+async def test_a_large_request_that_is_still_tokenised_turns_no_short_one_away() -> None:
+    bench = Bench(max_queue_tokens=10_000, max_wait_s=2, tokens_per_s=10)
+    try:
+        await bench.shut_in(1)
+        large = bench.job(*range(2, 52), time_left_s=1000)
+        bench.batcher.reserve(large, tokens=100)
+        bench.submit(60, time_left_s=1000)
+        bench.batcher.put(large)
+        bench.submit(61, time_left_s=1000)
     finally:
         bench.engine.gate.set()
         await asyncio.to_thread(bench.batcher.close)

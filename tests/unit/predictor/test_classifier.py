@@ -52,7 +52,12 @@ class Parts:
         self.registry = CollectorRegistry()
         metrics = Metrics(registry=self.registry)
         batcher = Batcher(
-            engine=self.engine, max_batch_tokens=64, max_queue_tokens=10_000, tokens_per_s=1e9, metrics=metrics
+            engine=self.engine,
+            max_batch_tokens=64,
+            max_queue_tokens=10_000,
+            max_wait_s=1e9,
+            tokens_per_s=1e9,
+            metrics=metrics,
         )
         tokenising = TokenisingThread(tokenizer=tokenizer, on_tokenised=batcher.put)
         self.classifier = Classifier(tokenising=tokenising, batcher=batcher, max_length_tokens=16, metrics=metrics)
