@@ -15,6 +15,8 @@ PIP_INSTALL := install --quiet --disable-pip-version-check --constraint constrai
 
 # tritonclient and kserve each register the protocol's messages: one process cannot hold both.
 OTHER_STUBS := tests/fuzz/test_foreign_clients.py
+# Tests that load nothing and time nothing may run beside each other.
+SIDE_BY_SIDE := tests/unit tests/manifests tests/infra tests/model tests/e2e tests/security
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -23,7 +25,8 @@ run: $(VENV)/.run  ## serve on http://localhost:8080: Redis, predictor, transfor
 	@$(PY) local/stack.py
 
 test: $(VENV)/.dev $(TOOLS)/.stamp  ## every test; ARGS="-k name" for some
-	$(PY) -m pytest --ignore=$(OTHER_STUBS) $(ARGS)
+	$(PY) -m pytest --ignore=$(OTHER_STUBS) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(SIDE_BY_SIDE)))
+	$(if $(ARGS),,$(PY) -m pytest --numprocesses=2 --dist=loadfile $(SIDE_BY_SIDE))
 	$(if $(ARGS),,$(PY) -m pytest $(OTHER_STUBS))
 
 lint: lint-python infra-lint lint-manifests  ## all static checks

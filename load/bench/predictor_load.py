@@ -4,11 +4,14 @@ import asyncio
 import itertools
 import random
 import re
+import socket
 import statistics
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -56,6 +59,29 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)
     ) as client:
         yield client
+
+
+def lone_client(url: str, field_name: str, *, texts: UniqueTexts, seconds: float) -> tuple[float, Seen]:
+    """Send single texts one after another from a client that costs next to nothing; give texts per second too."""
+    seen = Seen()
+    address = urlsplit(url)
+    with closing(HTTPConnection(address.netloc, timeout=60)) as connection:
+        connection.connect()
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        started = time.perf_counter()
+        while (sent := time.perf_counter()) < started + seconds:
+            body = orjson.dumps({field_name: texts.take(1)})
+            connection.request("POST", address.path, body, {"content-type": "application/json"})
+            response = connection.getresponse()
+            response.read()
+            elapsed_ms = (time.perf_counter() - sent) * 1e3
+            if response.status != 200:
+                seen.failed += 1
+                continue
+            seen.answered_ms.append(elapsed_ms)
+            if spent := _INFERENCE.search(response.headers.get("server-timing", "")):
+                seen.overhead_ms.append(elapsed_ms - float(spent[1]))
+        return len(seen.answered_ms) / (time.perf_counter() - started), seen
 
 
 async def closed_loop(

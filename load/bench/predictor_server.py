@@ -72,9 +72,12 @@ async def rounds(options: argparse.Namespace, urls: dict[str, str]) -> dict[str,
             for name, url in urls.items():
                 field = (PREDICTOR if name == "predictor" else BASELINE)[1]
                 for clients, size in ((1, 1), (10, 1), (4, 16)):
-                    rate, seen = await load.closed_loop(
-                        client, url, field, texts=texts, clients=clients, size=size, seconds=options.seconds
-                    )
+                    if clients == 1:  # its latency is the point: the client should be no part of it
+                        rate, seen = load.lone_client(url, field, texts=texts, seconds=options.seconds)
+                    else:
+                        rate, seen = await load.closed_loop(
+                            client, url, field, texts=texts, clients=clients, size=size, seconds=options.seconds
+                        )
                     what = f"{name}, {clients} x {size}"
                     note(f"{what}, texts/s", rate)
                     note(f"{what}, p50 ms", seen.percentile(seen.answered_ms, 50))

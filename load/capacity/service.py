@@ -56,6 +56,7 @@ class Cpu:
     def __init__(self, *, quota: float | None = None, period_s: float = 0.1, phase_s: float = 0.0) -> None:
         if quota is not None and not 0 < quota <= 1:
             raise ValueError("a quota is a share of one core in (0, 1]")
+        self.share = 1.0 if quota is None else quota
         self._quota = quota if quota is not None and quota < 1 else None
         self._period_s = period_s
         self._phase_s = phase_s
@@ -103,29 +104,37 @@ class _Waiting:
 
 
 class BatchServer:
-    """Batches formed while the engine is busy: what waits when it becomes free, up to a budget, is the next batch."""
+    """Batches formed while the engine is busy: what waits when it becomes free, up to a budget, is the next batch.
+
+    Defaults are the predictor's, at four and a half characters a token. A request is refused when the queue is full, or
+    when it would wait longer than ``max_wait_s``; one that finds nothing waiting is always taken.
+    """
 
     def __init__(
         self,
         *,
         events: Events,
         times: ServiceTimes,
-        max_batch_chars: int = 16_000,
-        max_queue_chars: int = 260_000,
+        max_batch_chars: int = 4_600,
+        max_queue_chars: int = 295_000,
+        max_wait_s: float = 1.5,
         cpu: Cpu | None = None,
     ) -> None:
         self._events = events
         self._times = times
         self._max_batch_chars = max_batch_chars
         self._max_queue_chars = max_queue_chars
+        self._max_wait_s = max_wait_s
         self._cpu = cpu or Cpu()
         self._queue: deque[_Waiting] = deque()
-        self._queued_chars = 0
+        self._queued_chars = self._running_chars = 0
         self._busy = False
 
     def submit(self, chars: int, done: Callable[..., None], *args: Any) -> bool:
-        """Queue a request of ``chars``; False when the queue is full. ``done(*args)`` runs when it is answered."""
-        if self._queued_chars + chars > self._max_queue_chars:
+        """Queue a request of ``chars``; False when it is refused. ``done(*args)`` runs when it is answered."""
+        wait_s = (self._running_chars + self._queued_chars) * self._times.char_s / self._cpu.share
+        full = self._queued_chars + chars > self._max_queue_chars
+        if self._queue and (full or wait_s > self._max_wait_s):
             return False
         self._queue.append(_Waiting(chars, done, args))
         self._queued_chars += chars
@@ -140,12 +149,14 @@ class BatchServer:
             batch.append(self._queue.popleft())
             chars += batch[-1].chars
         self._queued_chars -= chars
+        self._running_chars = chars
         self._busy = True
         work_s = self._times.batch_of(requests=len(batch), chars=chars)
         self._events.at(self._cpu.finish_s(self._events.now_s, work_s), self._finish, batch)
 
     def _finish(self, batch: list[_Waiting]) -> None:
         self._busy = False
+        self._running_chars = 0
         if self._queue:
             self._start()
         for waiting in batch:

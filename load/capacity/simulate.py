@@ -44,8 +44,6 @@ class Scenario:
     warm: bool = True
     rollouts_s: tuple[float, ...] = ()
     hop_s: float = 0.0
-    max_batch_chars: int = 16_000
-    max_queue_chars: int = 260_000
     seed: int = 255
 
 
@@ -127,8 +125,6 @@ class Simulation:
         return BatchServer(
             events=self._events,
             times=self._scenario.times,
-            max_batch_chars=self._scenario.max_batch_chars,
-            max_queue_chars=self._scenario.max_queue_chars,
             cpu=self._cpu(self._scenario.predictor),
         )
 

@@ -111,6 +111,15 @@ def test_a_batch_keeps_to_its_budget_and_a_full_queue_refuses() -> None:
     assert batches == [1.0, 2.0, 2.0, 3.0, 3.0]
 
 
+def test_nobody_joins_a_queue_that_takes_longer_than_the_longest_wait() -> None:
+    events = Events()
+    times = dataclasses.replace(TIMES, char_s=0.1)
+    whole = BatchServer(events=events, times=times, max_wait_s=2.0)
+    assert [whole.submit(10, lambda: None) for _ in range(4)] == [True, True, True, False]
+    half = BatchServer(events=events, times=times, max_wait_s=2.0, cpu=Cpu(quota=0.5))
+    assert [half.submit(10, lambda: None) for _ in range(4)] == [True, True, False, False]
+
+
 def test_throughput_of_a_busy_closed_loop_is_one_over_the_service_time() -> None:
     timeline = simulate(scenario(rate=None, clients=lambda _: 8, duration_s=60))
     assert timeline.requests / 60 == pytest.approx(1 / 0.02, rel=0.05)
