@@ -240,6 +240,8 @@ def serve() -> None:
     front = Draining(
         app=traced.app(hot_path) if traced else hot_path, model_name=args.model_name, pause_s=settings.drain_s
     )
+    if traced:
+        traced.grpc()
     limits = HttpLimits(
         head_bytes=_MOST_HEAD_BYTES, receive_s=settings.receive_timeout_s, connections=settings.max_connections
     )
