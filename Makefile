@@ -17,7 +17,7 @@ PIP_INSTALL := install --quiet --disable-pip-version-check --constraint constrai
 OTHER_STUBS := tests/fuzz/test_foreign_clients.py
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
 
 run: $(VENV)/.run  ## serve on http://localhost:8080: Redis, predictor, transformer; Ctrl-C ends all
 	@$(PY) local/stack.py
