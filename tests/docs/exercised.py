@@ -88,6 +88,9 @@ MAKE = {
         f"{_CAPACITY}::test_a_quota_is_written_as_the_cgroup_version_wants_it",
         "root, cgroups, 12 minutes",
     ),
+    "load-reports": Covered(
+        "load.campaign", "tests/load/test_campaign.py::test_runs_use_known_scenarios_and_settings", "45 quiet minutes"
+    ),
     "audit": Covered(
         "constraints.txt", "tests/security/test_supply_chain.py::test_every_dependency_is_pinned", "a public service"
     ),
