@@ -91,6 +91,11 @@ MAKE = {
     "load-reports": Covered(
         "load.campaign", "tests/load/test_campaign.py::test_runs_use_known_scenarios_and_settings", "45 quiet minutes"
     ),
+    "bench-transformer": Covered(
+        "metrics_cost.py",
+        "tests/unit/transformer/test_metrics.py::test_benchmark_of_their_cost_measures_hits",
+        "wrk, minutes on a quiet machine",
+    ),
     "audit": Covered(
         "constraints.txt", "tests/security/test_supply_chain.py::test_every_dependency_is_pinned", "a public service"
     ),
