@@ -19,7 +19,7 @@ OTHER_STUBS := tests/fuzz/test_foreign_clients.py
 SIDE_BY_SIDE := tests/unit tests/manifests tests/infra tests/model tests/e2e tests/security
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
 
 run: $(VENV)/.run  ## serve on http://localhost:8080: Redis, predictor, transformer; Ctrl-C ends all
 	@$(PY) local/stack.py

@@ -21,7 +21,7 @@ def k6_binary() -> str:
     beside = Path(sys.executable).with_name("k6")
     found = os.environ.get("K6") or (str(beside) if beside.exists() else shutil.which("k6"))
     if not found:
-        raise FileNotFoundError("k6 is not installed: `make install` brings it, or set K6 to its path")
+        raise FileNotFoundError("k6 is not installed: `make load` brings it, or set K6 to its path")
     return found
 
 

@@ -14,9 +14,10 @@ from pydantic_settings import BaseSettings
 
 from predictor.metrics import Metrics as PredictorMetrics
 from predictor.settings import Settings as PredictorSettings
-from predictor.throttling import Throttling
+from predictor.throttling import Throttling as PredictorThrottling
 from transformer.metrics import Metrics as TransformerMetrics
 from transformer.settings import Settings as TransformerSettings
+from transformer.throttling import Throttling as TransformerThrottling
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,7 +50,7 @@ def pages() -> dict[Path, str]:
     registry = CollectorRegistry()
     predictor = PredictorMetrics(registry=registry)
     known = {metric._name: metric._labelnames for metric in vars(predictor).values() if hasattr(metric, "_labelnames")}  # noqa: SLF001
-    own = list(TransformerMetrics().collect())
+    own = [*TransformerMetrics().collect(), *TransformerThrottling().collect()]
     return {
         ROOT / "transformer" / "README.md": _filled(
             ROOT / "transformer" / "README.md",
@@ -59,7 +60,7 @@ def pages() -> dict[Path, str]:
         ROOT / "predictor" / "README.md": _filled(
             ROOT / "predictor" / "README.md",
             settings=settings_table(PredictorSettings),
-            metrics=metrics_table([*registry.collect(), *Throttling().collect()], known),
+            metrics=metrics_table([*registry.collect(), *PredictorThrottling().collect()], known),
         ),
     }
 

@@ -1,6 +1,7 @@
 """The SDK's gRPC service with true status codes, versions in the metadata, and no loading or unloading on request."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -43,6 +44,7 @@ class GrpcServer:
         metrics: where it reports.
         draining: says whether the process leaves.
         grace_s: how long running calls may take at the end.
+        interceptors: what stands around every call, outermost first.
     """
 
     def __init__(
@@ -54,16 +56,20 @@ class GrpcServer:
         metrics: Metrics,
         draining: Draining,
         grace_s: float,
+        interceptors: Sequence[aio.ServerInterceptor] = (),
     ) -> None:
         self._port = port
         self._servicer = _Servicer(data_plane=data_plane, served=served, metrics=metrics, draining=draining)
         self._max_message_bytes = served.limits.max_body_bytes + _FRAMING_BYTES
         self._grace_s = grace_s
+        self._interceptors = interceptors
         self._server: aio.Server | None = None
 
     async def start(self) -> None:
         """Serve until stopped."""
-        server = aio.server(options=[("grpc.max_receive_message_length", self._max_message_bytes)])
+        server = aio.server(
+            interceptors=self._interceptors, options=[("grpc.max_receive_message_length", self._max_message_bytes)]
+        )
         pb_grpc.add_GRPCInferenceServiceServicer_to_server(self._servicer, server)
         server.add_insecure_port(f"[::]:{self._port}")
         self._server = server

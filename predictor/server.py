@@ -44,7 +44,7 @@ class _Server(ModelServer):
         super().__init__(workers=1, grace_period=_GRACE_S, enable_latency_logging=False, enable_grpc=False)
         self._front = front
 
-    def serve_grpc(self, *, port: int, served: ServedModel, metrics: Metrics) -> None:
+    def serve_grpc(self, *, port: int, served: ServedModel, metrics: Metrics, traced: "Traced | None") -> None:
         """Add our gRPC server to what is started and stopped together."""
         self._grpc_server = GrpcServer(
             port=port,
@@ -53,6 +53,7 @@ class _Server(ModelServer):
             metrics=metrics,
             draining=self._front,
             grace_s=_GRACE_S,
+            interceptors=traced.interceptors() if traced else (),
         )
         self.servers.append(self._grpc_server.start())
 
@@ -110,7 +111,7 @@ def _run(settings: Settings, served: ServedModel, metrics: Metrics, traced: "Tra
     app_in_front = traced.app(hot_path) if traced else hot_path
     server = _Server(front=Draining(app=app_in_front, model_name=served.name, pause_s=settings.drain_s))
     if args.enable_grpc:
-        server.serve_grpc(port=args.grpc_port, served=served, metrics=metrics)
+        server.serve_grpc(port=args.grpc_port, served=served, metrics=metrics, traced=traced)
     server.start([SentimentModel(served=served)])
 
 

@@ -1,6 +1,6 @@
 """The parts of a request's way, each in a span: what ``server.py`` wires in instead of the bare ones.
 
-A trace comes in by the caller's header: server span > tokenise, queue, infer. Requests over gRPC are not traced.
+A trace comes in by the caller's header or metadata: server span > tokenise, queue, infer.
 """
 
 import re
@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, get_curren
 from predictor.classifier import Classifier
 from predictor.hot_path import AsgiApp, Message, Receive, Scope, Send
 from predictor.job import Answer
+from predictor.traced_grpc import TracedCalls
 
 _ROUTES = (
     (re.compile(r"/v1/models/[^/:]+:predict"), "/v1/models/{model_name}:predict"),
@@ -37,6 +38,10 @@ class Traced:
     def app(self, app: AsgiApp) -> AsgiApp:
         """Give the application with a server span around every prediction."""
         return _TracedApp(app=app, tracer=self._tracer)
+
+    def interceptors(self) -> list[TracedCalls]:
+        """Give what puts a server span around every inference over gRPC."""
+        return [TracedCalls(tracer=self._tracer)]
 
     def classifier(self, **parts: Any) -> Classifier:
         """Give the classifier, whose stages are the spans ``tokenise``, ``queue`` and ``infer``."""

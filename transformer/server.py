@@ -36,6 +36,7 @@ from transformer.redis_health import RedisHealth
 from transformer.routes import HotPath
 from transformer.schema import RequestSchema
 from transformer.settings import Settings
+from transformer.throttling import Throttling
 
 log = logging.getLogger(__name__)
 
@@ -194,6 +195,7 @@ def serve() -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     metrics = Metrics()
     REGISTRY.register(metrics)
+    REGISTRY.register(Throttling())
     traced = tracing.start(os.environ, service=f"{args.model_name}-transformer")
     schema = (traced.schema if traced else RequestSchema)(
         max_texts=settings.max_texts, max_text_chars=settings.max_text_chars
@@ -246,6 +248,8 @@ def serve() -> None:
         pause_s=settings.drain_s,
         on_begin=hot_path.only_asgi,
     )
+    if traced:
+        traced.grpc()
     limits = HttpLimits(
         head_bytes=_MOST_HEAD_BYTES, receive_s=settings.receive_timeout_s, connections=settings.max_connections
     )

@@ -1,12 +1,14 @@
 """The parts of a request's way, each in a span: what ``server.py`` wires in instead of the bare ones.
 
-A trace comes in by the gateway's header and goes on to the predictor: server span > validate, look-up, forward, store.
+A trace comes in by the gateway's header, or a call's metadata, and goes on to the predictor: server span > validate,
+look-up, forward, store.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from kserve.protocol.grpc import server as sdk_grpc
 from opentelemetry import propagate
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
@@ -14,6 +16,7 @@ from transformer.answer import Answer
 from transformer.pipeline import Cache, Classified, Pipeline, Predictor, RawHeaders, Scored
 from transformer.routes import App, HotPath, Message, Receive, Scope, Send
 from transformer.schema import RequestSchema
+from transformer.traced_grpc import TracedCalls
 
 _UNTRACED = ("/health", "/metrics", "/v2/health", "/docs", "/playground")
 _NS = 1_000_000_000
@@ -34,6 +37,14 @@ class Traced:
     def app(self, hot_path: HotPath) -> App:
         """Give the application with a server span around every request."""
         return _TracedApp(hot_path=hot_path, tracer=self._tracer)
+
+    def grpc(self) -> None:
+        """Have the SDK's gRPC server put a server span around every inference.
+
+        That server makes its interceptors itself and takes no others. Ours goes where the one that logs calls would
+        stand: it is the outermost, so the span sees the status, and nothing is lost, for its level is silent here.
+        """
+        sdk_grpc.LoggingInterceptor = lambda: TracedCalls(tracer=self._tracer)
 
     def schema(self, **limits: int) -> RequestSchema:
         """Give the schema, whose checks are the span ``validate``."""
@@ -96,6 +107,10 @@ class _TracedSchema(RequestSchema):
     def v1(self, body: bytes) -> list[str]:
         with self._tracer.start_as_current_span("validate", attributes={"sentiment.bytes": len(body)}):
             return super().v1(body)
+
+    def texts(self, texts: object, *, field: str, status: Literal[400, 422] = 400) -> list[str]:
+        with self._tracer.start_as_current_span("validate"):
+            return super().texts(texts, field=field, status=status)
 
 
 class _TracedPipeline(Pipeline):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -125,6 +126,24 @@ def test_build_script_without_a_builder_fails_with_a_sentence(tmp_path: Path) ->
     done = subprocess.run(command, env={"PATH": str(tmp_path)}, check=False, capture_output=True, text=True)
     assert done.returncode == 1
     assert "neither a docker daemon nor buildah" in done.stderr
+
+
+def test_base_is_pinned_to_what_the_registry_says(tmp_path: Path) -> None:
+    script = shutil.copy(REPO / "manifests" / "images" / "pin-base.sh", tmp_path)
+    (tmp_path / "images.env").write_text("BASE_IMAGE=registry.example.com/python:3.11\n")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    registry = programs / "skopeo"
+    registry.write_text('#!/bin/sh\n[ "$4" = docker://registry.example.com/python:3.11 ] && cat "$DIGEST"\n')
+    registry.chmod(0o755)
+    environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "DIGEST": str(tmp_path / "digest")}
+    for digest in ("sha256:" + "ab" * 32, "sha256:" + "cd" * 32):  # the second time there is a digest to replace
+        (tmp_path / "digest").write_text(digest)
+        subprocess.run([script], env=environment, check=True, capture_output=True)
+        assert (tmp_path / "images.env").read_text() == f"BASE_IMAGE=registry.example.com/python:3.11@{digest}\n"
+    (tmp_path / "digest").write_text("no such image")
+    assert subprocess.run([script], env=environment, check=False, capture_output=True).returncode == 1
+    assert (tmp_path / "images.env").read_text() == f"BASE_IMAGE=registry.example.com/python:3.11@{digest}\n"
 
 
 def refused(name: str) -> str:

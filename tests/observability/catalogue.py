@@ -9,8 +9,9 @@ from prometheus_client.core import Metric
 
 from manifests.components.monitoring.objectives import OBJECTIVES, WINDOWS
 from predictor.metrics import Metrics as PredictorMetrics
-from predictor.throttling import Throttling
+from predictor.throttling import Throttling as PredictorThrottling
 from transformer.metrics import Metrics as TransformerMetrics
+from transformer.throttling import Throttling as TransformerThrottling
 
 SAMPLES = Path(__file__).parent / "samples"
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
@@ -29,7 +30,8 @@ def substituted(expr: str) -> str:
 def service_families(registry: CollectorRegistry) -> list[Metric]:
     """Give every family the two services export."""
     PredictorMetrics(registry=registry)
-    return [*registry.collect(), *Throttling().collect(), *TransformerMetrics().collect()]
+    throttling = [*PredictorThrottling().collect(), *TransformerThrottling().collect()]
+    return [*registry.collect(), *TransformerMetrics().collect(), *throttling]
 
 
 def known_metrics(registry: CollectorRegistry) -> set[str]:

@@ -83,6 +83,16 @@ def latencies(outcome: str, *, slow_share: float, bound: str, hours: int) -> dic
     }
 
 
+def throttled(**periods: int) -> dict[str, str]:
+    """A pod of each component, held back in so many of the 600 periods of a minute."""
+    series = {}
+    for component, held in periods.items():
+        pod = f'{NS},pod="{component}-0"'
+        series[f"{component}_cpu_periods_total{{{pod}}}"] = "0+600x60"
+        series[f"{component}_cpu_throttled_periods_total{{{pod}}}"] = f"0+{held}x60"
+    return series
+
+
 REVISION = 'k8s_namespace_name="sentiment",kn_revision_name="sentiment-predictor-00001"'
 GATEWAY = 'reporter="source",source_workload="istio-ingressgateway",destination_service_namespace="sentiment"'
 # name: series on which it fires, when, and series on which it does not
@@ -119,17 +129,7 @@ SYMPTOMS: dict[str, tuple[Series, str, Series]] = {
         "10m",
         {f'predictor_queue_age_seconds{{{NS},pod="a"}}': "1.5x30"},
     ),
-    "SentimentPredictorThrottled": (
-        {
-            f'predictor_cpu_periods_total{{{NS},pod="a"}}': "0+600x60",
-            f'predictor_cpu_throttled_periods_total{{{NS},pod="a"}}': "0+90x60",
-        },
-        "30m",
-        {
-            f'predictor_cpu_periods_total{{{NS},pod="a"}}': "0+600x60",
-            f'predictor_cpu_throttled_periods_total{{{NS},pod="a"}}': "0+30x60",
-        },
-    ),
+    "SentimentThrottled": (throttled(predictor=90, transformer=30), "30m", throttled(predictor=30, transformer=30)),
     "SentimentModelVersionsDiffer": (
         {
             f'transformer_model_info{{{NS},pod="a",version="1"}}': "1x60",
@@ -196,6 +196,12 @@ def test_symptom_fires_when_it_should_and_only_then(rules: Rules, name: str) -> 
     wrong, at, right = SYMPTOMS[name]
     assert len(firing(rules, wrong, at, name)) == 1
     assert firing(rules, right, at, name) == []
+
+
+@pytest.mark.parametrize("component", ["predictor", "transformer"])
+def test_throttling_of_either_component_is_told_with_its_pod(rules: Rules, component: str) -> None:
+    series = throttled(**{"predictor": 30, "transformer": 30} | {component: 90})
+    assert [found["pod"] for found in firing(rules, series, "30m", "SentimentThrottled")] == [f"{component}-0"]
 
 
 # A window that reaches back before the first sample knows the share of what there is.

@@ -71,9 +71,9 @@ def test_panel_shows_a_number(prometheus: Prometheus, expr: str) -> None:
 
 
 def test_queries_of_the_services_need_no_sample(prometheus: Prometheus) -> None:
-    """What the two services export comes from them here; one series is absent without a CPU quota."""
+    """What the two services export comes from them here; the CPU counters are absent without a quota."""
     for name in sorted({name for expr in map(substituted, EXPRS) for name in metrics_in(expr)}):
-        if name.startswith(("transformer_", "predictor_")) and not name.startswith("predictor_cpu_"):
+        if name.startswith(("transformer_", "predictor_")) and "_cpu_" not in name:
             pods = {series["metric"].get("pod") for series in prometheus.query(name)}
             assert pods & {"transformer-0", "predictor-0"} or name.endswith("_errors_total"), name
 

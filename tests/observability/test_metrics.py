@@ -23,10 +23,12 @@ from local.running import Ports, running_stack
 from predictor.batching import Batcher
 from predictor.job import Job
 from predictor.metrics import Metrics
-from predictor.throttling import Throttling
+from predictor.throttling import Throttling as PredictorThrottling
 from predictor.tokenizer import Encoded
+from transformer.throttling import Throttling as TransformerThrottling
 
 FAMILIES = [family for family in service_families(CollectorRegistry()) if not family.name.endswith("_created")]
+THROTTLING = {"predictor": PredictorThrottling, "transformer": TransformerThrottling}
 LABELS = {"route", "status", "outcome", "operation", "reason", "code", "version", "engine", "precision", "le"}
 
 
@@ -117,6 +119,7 @@ def test_strangers_make_no_new_series(stack: Ports) -> None:
     assert own_series(stack) - before == set()
 
 
+@pytest.mark.parametrize("service", THROTTLING)
 @pytest.mark.parametrize(
     ("place", "stat", "throttled_s"),
     [
@@ -126,24 +129,25 @@ def test_strangers_make_no_new_series(stack: Ports) -> None:
     ],
 )
 def test_throttling_is_read_from_either_cgroup_version(
-    tmp_path: Path, place: str, stat: str, throttled_s: float
+    tmp_path: Path, service: str, place: str, stat: str, throttled_s: float
 ) -> None:
     path = tmp_path / "sys/fs/cgroup" / place
     path.parent.mkdir(parents=True)
     path.write_text(stat)
-    values = {sample.name: sample.value for family in Throttling(root=tmp_path).collect() for sample in family.samples}
-    assert values == {
-        "predictor_cpu_periods_total": 40,
-        "predictor_cpu_throttled_periods_total": 3,
-        "predictor_cpu_throttled_seconds_total": throttled_s,
+    families = THROTTLING[service](root=tmp_path).collect()
+    assert {sample.name: sample.value for family in families for sample in family.samples} == {
+        f"{service}_cpu_periods_total": 40,
+        f"{service}_cpu_throttled_periods_total": 3,
+        f"{service}_cpu_throttled_seconds_total": throttled_s,
     }
 
 
-def test_without_a_quota_there_is_nothing_to_say(tmp_path: Path) -> None:
+@pytest.mark.parametrize("service", THROTTLING)
+def test_without_a_quota_there_is_nothing_to_say(tmp_path: Path, service: str) -> None:
     path = tmp_path / "sys/fs/cgroup/cpu.stat"
     path.parent.mkdir(parents=True)
     path.write_text("usage_usec 9\n")
-    assert [sample for family in Throttling(root=tmp_path).collect() for sample in family.samples] == []
+    assert [sample for family in THROTTLING[service](root=tmp_path).collect() for sample in family.samples] == []
 
 
 class ShutEngine:

@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class Span:
 
     service: str
     name: str
+    server: bool
     trace: str
     id: str
     parent: str
@@ -88,6 +90,7 @@ def _span(service: str, span: Any) -> Span:
     return Span(
         service=service,
         name=span.name,
+        server=span.kind == OtlpSpan.SPAN_KIND_SERVER,
         trace=span.trace_id.hex(),
         id=span.span_id.hex(),
         parent=span.parent_span_id.hex(),

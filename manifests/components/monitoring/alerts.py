@@ -77,6 +77,13 @@ def _ratio(window: str) -> str:
     )
 
 
+def _throttled(component: str) -> str:
+    return (
+        f"sum by (namespace, pod) (rate({component}_cpu_throttled_periods_total[5m]))"
+        f" / sum by (namespace, pod) (rate({component}_cpu_periods_total[5m]))"
+    )
+
+
 def _revisions(gauge: str) -> str:
     return f'max by (k8s_namespace_name, kn_revision_name) (kn_revision_{gauge}{{kn_revision_name=~"sentiment-.+"}})'
 
@@ -124,11 +131,8 @@ SYMPTOMS = (
         summary="{{ $labels.pod }}: a text has waited {{ $value | humanizeDuration }} for the engine.",
     ),
     Alert(
-        name="SentimentPredictorThrottled",
-        expr=(
-            "sum by (namespace, pod) (rate(predictor_cpu_throttled_periods_total[5m]))"
-            " / sum by (namespace, pod) (rate(predictor_cpu_periods_total[5m])) > 0.1"
-        ),
+        name="SentimentThrottled",
+        expr=f"{_throttled('predictor')} > 0.1 or {_throttled('transformer')} > 0.1",
         lasts_min=15,
         severity="ticket",
         summary="{{ $labels.pod }}: the CPU quota ran out in {{ $value | humanizePercentage }} of its periods.",

@@ -183,3 +183,9 @@ def rate(counter: str, *, by: str = "", where: str = NAMESPACE) -> str:
     """Write a counter's sum of rates, by labels if any are named."""
     grouped = f"sum by ({by}) " if by else "sum"
     return f"{grouped}(rate({counter}{{{where}}}[$__rate_interval]))"
+
+
+def throttled(component: str) -> str:
+    """Write the share of the kernel's periods in which a component's CPU quota ran out, by pod."""
+    periods = f"{component}_cpu_periods_total"
+    return f"{rate(f'{component}_cpu_throttled_periods_total', by='pod')} / {rate(periods, by='pod')}"

@@ -1,6 +1,6 @@
 """The Predictor board: where a forward's time goes, how full the queue is, what is refused."""
 
-from manifests.components.monitoring.boards import NAMESPACE, Board, Panel, Query, Row, quantile, rate
+from manifests.components.monitoring.boards import NAMESPACE, Board, Panel, Query, Row, quantile, rate, throttled
 
 _PADDING = f"1 - {rate('predictor_batch_tokens_sum')} / {rate('predictor_grid_tokens_total')}"
 
@@ -110,13 +110,7 @@ _CPU = Row(
             title="Throttled",
             says="Share of the kernel's periods in which the quota ran out; above a tenth, threads and quota disagree.",
             unit="percentunit",
-            queries=[
-                Query(
-                    f"{rate('predictor_cpu_throttled_periods_total', by='pod')} / "
-                    f"{rate('predictor_cpu_periods_total', by='pod')}",
-                    "{{pod}}",
-                )
-            ],
+            queries=[Query(throttled("predictor"), "{{pod}}")],
         ),
         Panel(
             title="CPU in use",

@@ -1,6 +1,16 @@
 """The Service board: is it up, is it fast, does it keep its promises, what does it cost."""
 
-from manifests.components.monitoring.boards import NAMESPACE, Board, Panel, Query, Row, TextVariable, quantile, rate
+from manifests.components.monitoring.boards import (
+    NAMESPACE,
+    Board,
+    Panel,
+    Query,
+    Row,
+    TextVariable,
+    quantile,
+    rate,
+    throttled,
+)
 from manifests.components.monitoring.objectives import BURNS, OBJECTIVES, PREDICT_ROUTES
 
 _PREDICT = f"{NAMESPACE},{PREDICT_ROUTES}"
@@ -202,7 +212,6 @@ _COST = Row(
             unit="short",
             queries=[Query(f"count by (version) (transformer_model_info{{{NAMESPACE}}})", "{{version}}")],
             stacked=True,
-            width=12,
         ),
         Panel(
             title="CPU in use",
@@ -210,7 +219,12 @@ _COST = Row(
             unit="short",
             queries=[Query(rate("process_cpu_seconds_total", by="pod"), "{{pod}}")],
             stacked=True,
-            width=12,
+        ),
+        Panel(
+            title="Throttled",
+            says="Share of the kernel's periods in which a pod's CPU quota ran out; above a tenth is too little CPU.",
+            unit="percentunit",
+            queries=[Query(throttled(component), "{{pod}}") for component in ("transformer", "predictor")],
         ),
     ],
 )

@@ -1,0 +1,140 @@
+"""How each command of the pages is exercised: what it starts, which test runs that, and why not here if it is long."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Covered:
+    """A command that is not run as it stands, because of what it takes.
+
+    Attributes:
+        entry: what it starts, as it stands in what make would run.
+        test: the test that starts the same, or, where the command takes what no test has, runs the logic behind it.
+        takes: what that is.
+    """
+
+    entry: str
+    test: str
+    takes: str | None = None
+
+
+_LOCAL = "tests/integration/test_local.py"
+_CAPACITY = "tests/load/test_capacity.py"
+_SCENARIOS = "tests/load/test_scenarios.py"
+_TERRAFORM = "tests/infra/test_terraform.py"
+_IMAGES = "tests/manifests/test_images.py"
+_CI = "the whole suite; CI runs it, see .ci/run"
+
+# By target. Every one is also asked of make, and the flags it is given of the program it starts.
+MAKE = {
+    "": Covered("make", "tests/docs/test_commands.py::test_make_lists_every_target_that_a_page_names"),
+    "run": Covered(
+        "local/stack.py",
+        "tests/integration/test_stack.py::test_the_seeds_request_is_answered_and_cached_and_ctrl_c_ends_everything",
+    ),
+    "test": Covered("pytest", "tests/docs/test_commands.py::test_ci_runs_the_checks", _CI),
+    "lint": Covered("lint", "tests/docs/test_commands.py::test_ci_runs_the_checks", _CI),
+    "format": Covered("ruff format", "tests/docs/test_commands.py::test_ci_runs_the_checks", "a tree to change"),
+    "demo": Covered("local.demo", f"{_LOCAL}::test_demo_shows_the_seeds_answer_and_a_table"),
+    "docs": Covered(
+        "local.docs", "tests/observability/test_metrics.py::test_pages_say_what_the_code_does", "a tree to change"
+    ),
+    "dashboards": Covered(
+        "monitoring.generate",
+        "tests/observability/test_boards.py::test_regenerating_changes_nothing",
+        "a tree to change",
+    ),
+    "dashboards-preview": Covered(
+        "local.preview", "tests/observability/test_evaluation.py::test_preview_draws_every_panel_of_the_services"
+    ),
+    "e2e": Covered(
+        "e2e.run", "tests/e2e/test_e2e.py::test_healthy_cluster_passes_every_check_and_is_left_as_found", "a cluster"
+    ),
+    "images": Covered(
+        "build.sh", f"{_IMAGES}::test_build_script_prefers_what_is_there_and_says_what_it_does", "a builder of images"
+    ),
+    "images-check": Covered(
+        "check.py",
+        f"{_IMAGES}::test_predictor_answers_without_what_its_image_leaves_out",
+        "root, buildah, debootstrap, minutes",
+    ),
+    "base-digest": Covered("pin-base.sh", f"{_IMAGES}::test_base_is_pinned_to_what_the_registry_says", "a registry"),
+    "up": Covered("up.sh", "tests/infra/test_up.py::test_one_command_goes_from_nothing_to_an_answer", "a subscription"),
+    "down": Covered("down.sh", "tests/infra/test_up.py::test_down_asks_and_destroys_what_it_planned", "a subscription"),
+    "infra-cost": Covered(
+        "infra.offline.workspace", f"{_TERRAFORM}::test_the_readme_states_the_price_that_the_code_computes", "a minute"
+    ),
+    "infra-lint": Covered(
+        "infra.offline.workspace", f"{_TERRAFORM}::test_configuration_is_formatted_and_valid", "a minute"
+    ),
+    "infra-test": Covered("infra.offline.workspace", f"{_TERRAFORM}::test_promises_hold", "a minute"),
+    "load": Covered("load.run", f"{_SCENARIOS}::test_load_run_writes_results_and_the_machine"),
+    "load-report": Covered(
+        "load.report", "tests/load/test_report.py::test_the_command_says_when_there_is_nothing_to_report"
+    ),
+    "load-testrun": Covered(
+        "load.testrun", f"{_SCENARIOS}::test_the_testrun_carries_a_runnable_archive_and_its_log_can_be_reported"
+    ),
+    "load-calibrate": Covered(
+        "load.capacity",
+        "tests/load/test_local_stack.py::test_calibration_gives_service_times_that_a_plan_can_read",
+        "six quiet minutes",
+    ),
+    "load-curve": Covered("load.capacity", f"{_CAPACITY}::test_curve_and_recommend_write_their_pages"),
+    "load-simulate": Covered("load.capacity", f"{_CAPACITY}::test_simulate_writes_json_page_and_plot"),
+    "load-recommend": Covered("load.capacity", f"{_CAPACITY}::test_curve_and_recommend_write_their_pages"),
+    "load-validate": Covered(
+        "load.capacity",
+        f"{_CAPACITY}::test_a_quota_is_written_as_the_cgroup_version_wants_it",
+        "root, cgroups, 12 minutes",
+    ),
+    "load-reports": Covered(
+        "load.campaign", "tests/load/test_campaign.py::test_runs_use_known_scenarios_and_settings", "45 quiet minutes"
+    ),
+    "bench-transformer": Covered(
+        "metrics_cost.py",
+        "tests/unit/transformer/test_metrics.py::test_benchmark_of_their_cost_measures_hits",
+        "wrk, minutes on a quiet machine",
+    ),
+    "audit": Covered(
+        "constraints.txt", "tests/security/test_supply_chain.py::test_every_dependency_is_pinned", "a public service"
+    ),
+    "sbom": Covered(
+        "pyproject", "tests/security/test_supply_chain.py::test_every_dependency_is_pinned", "packages from the index"
+    ),
+    "security": Covered("tests/security", "tests/security/test_supply_chain.py::test_bandit_finds_nothing", _CI),
+    "fuzz": Covered(
+        "tests/fuzz",
+        "tests/fuzz/test_strangers_bytes.py::test_no_bytes_break_a_promise",
+        "half an hour; each test is part of the suite, short",
+    ),
+}
+
+# By what comes after `python`.
+PYTHON = {
+    "model-artifacts/fetch.py": Covered(
+        "fetch.py", "tests/model/test_fetch.py::test_a_directory_that_is_there_is_not_fetched_again", "a hub"
+    ),
+    "model-artifacts/train.py": Covered("train.py", "tests/model/test_train.py::test_training_learns", "24 minutes"),
+    "load.report": MAKE["load-report"],
+}
+# Run here, as they stand: see the test that is named like them.
+PYTHON_RUN = ("manifests/render.py", "predictor", "transformer")
+
+# Shell scripts; up.sh is run here, dry.
+SCRIPTS = {
+    "infra/platform/install.sh": Covered(
+        "install.sh", "tests/infra/test_install.py::test_from_starts_there_and_only_does_one", "a cluster"
+    ),
+    "infra/platform/doctor.sh": Covered(
+        "doctor.sh", "tests/infra/test_doctor.py::test_a_healthy_cluster_is_all_well", "a cluster"
+    ),
+}
+
+# By their first words: nothing here can run them, and no logic of ours is behind them.
+FOREIGN = {
+    ("az", "login"): "a subscription",
+    ("az", "aks", "stop"): "a subscription",
+    ("kind", "load", "docker-image"): "a kind cluster; the images' names are those of the manifests' settings",
+    ("cut", "-d/", "-f3"): "nothing; it takes the host out of a URL",
+}
