@@ -16,7 +16,7 @@ PIP_INSTALL := install --quiet --disable-pip-version-check --constraint constrai
 # tritonclient and kserve each register the protocol's messages: one process cannot hold both.
 OTHER_STUBS := tests/fuzz/test_foreign_clients.py
 # Tests that load nothing and time nothing may run beside each other.
-SIDE_BY_SIDE := tests/unit tests/manifests tests/infra tests/model tests/e2e tests/security
+SIDE_BY_SIDE := tests/unit tests/docs tests/manifests tests/infra tests/model tests/e2e tests/security
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'

@@ -145,7 +145,7 @@ def test_outputs_are_exactly_what_scripts_and_templates_take() -> None:
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_the_readme_states_the_price_that_the_code_computes(workspace: Workspace, environment: str) -> None:
     report = workspace.cost_report(environment)
-    assert f"```\n{report}\n```" in (INFRA / "README.md").read_text()
+    assert f"```text\n{report}\n```" in (INFRA / "README.md").read_text()
     *lines, total = [float(line.split()[-1]) for line in report.splitlines()[1:]]
     assert sum(lines) == pytest.approx(total, abs=0.05)
 
