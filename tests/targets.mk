@@ -18,7 +18,7 @@ security: $(VENV)/.dev $(TOOLS)/.stamp  ## bandit, secrets, threat model's tests
 	$(PY) -m pytest tests/security -q
 
 audit: $(AUDIT)/.stamp  ## known vulnerabilities of every pinned dependency (asks a vulnerability service)
-	$(AUDIT)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip $(ARGS)
+	$(AUDIT)/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict $(ARGS)
 
 sbom: $(AUDIT)/.stamp $(VENV)/.dev  ## results/sbom.json (CycloneDX) and results/licenses.md of what is installed
 	@mkdir -p results

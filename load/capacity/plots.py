@@ -28,9 +28,11 @@ def plot_timeline(timeline: Timeline, path: Path, *, title: str, count: int = 60
     )
     pods.step(starts, [each.predictor_pods for each in slices], where="post", color=COLORS["p95"], label="predictor")
     pods.set_ylabel("ready pods")
-    pods.set_ylim(bottom=0)
+    pods.set_ylim(
+        0, 1.4 * max(max(each.transformer_pods, each.predictor_pods) for each in slices)
+    )  # room for the legend
     pods.yaxis.set_major_locator(MaxNLocator(integer=True))
-    pods.legend()
+    pods.legend(loc="upper center", ncols=2)
     for name in ("p50", "p99"):
         points = [getattr(each.latency, f"{name}_ms") for each in slices]
         latency.plot(starts, points, color=COLORS[name], label=name)
@@ -63,7 +65,7 @@ def plot_curve(points: Sequence[dict[str, Any]], checks: Sequence[dict[str, Any]
         )
     capacity.set_yscale("log")
     capacity.set_ylabel("requests/s")
-    capacity.legend()
+    capacity.legend(loc="center left")
     cost.plot(shares, [point["dollars_per_million"] for point in points], marker=".", color=COLORS["p99"])
     cost.set_ylabel("$ per million requests")
     cost.set_xlabel("hits, % of requests")

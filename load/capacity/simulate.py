@@ -107,17 +107,19 @@ class Simulation:
         return Cpu(quota=stage.cpu_quota, period_s=stage.quota_period_s, phase_s=phase_s)
 
     def _fresh_cache(self) -> TextCache:
-        cache = TextCache(ttl_s=self._scenario.cache_ttl_s)
+        cache = self._empty_cache()
         if self._scenario.warm:
-            for text in self._texts.hot():
-                cache.store(text, self._events.now_s)
+            cache.warm(self._texts.hot(), self._events.now_s)
         return cache
+
+    def _empty_cache(self) -> TextCache:
+        return TextCache(ttl_s=self._scenario.cache_ttl_s, rng=self._rng)
 
     def _make_loop(self) -> _Loop:
         cache = self._shared
         if cache is None:
             # A pod that starts later starts with an empty cache of its own.
-            cache = self._fresh_cache() if self._events.now_s == 0 else TextCache(ttl_s=self._scenario.cache_ttl_s)
+            cache = self._fresh_cache() if self._events.now_s == 0 else self._empty_cache()
             self._caches.append(cache)
         return _Loop(cpu=self._cpu(self._scenario.transformer), cache=cache)
 

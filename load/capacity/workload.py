@@ -5,7 +5,7 @@ import itertools
 import json
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,10 +105,14 @@ class Texts:
 
 
 class TextCache:
-    """Answers by text, each living ``ttl_s`` from when it was stored; hits do not renew it."""
+    """Answers by text, each living ``ttl_s`` ± 10 % from when it was stored; hits do not renew it.
 
-    def __init__(self, *, ttl_s: float = math.inf) -> None:
+    Without ``rng`` all live equally long.
+    """
+
+    def __init__(self, *, ttl_s: float = math.inf, rng: random.Random | None = None) -> None:
         self._ttl_s = ttl_s
+        self._rng = rng
         self._until_s: dict[int, float] = {}
 
     def holds(self, text: int, now_s: float) -> bool:
@@ -118,7 +122,13 @@ class TextCache:
     def store(self, text: int, now_s: float) -> None:
         """Keep an answer; texts that nobody asks for again (below 0) are not worth the memory."""
         if text >= 0:
-            self._until_s[text] = now_s + self._ttl_s
+            self._until_s[text] = now_s + self._ttl_s * (self._rng.uniform(0.9, 1.1) if self._rng else 1.0)
+
+    def warm(self, texts: Iterable[int], now_s: float) -> None:
+        """Keep answers that were stored at some time within the last life."""
+        for text in texts:
+            age_s = self._rng.random() * self._ttl_s if self._rng and math.isfinite(self._ttl_s) else 0.0
+            self.store(text, now_s - age_s)
 
     def clear(self) -> None:
         """Forget everything, as a new model version does."""

@@ -96,6 +96,17 @@ MAKE = {
         "tests/unit/transformer/test_metrics.py::test_benchmark_of_their_cost_measures_hits",
         "wrk, minutes on a quiet machine",
     ),
+    "bench-predictor": Covered(
+        "predictor_server.py",
+        "tests/integration/test_predictor_process.py"
+        "::test_the_benchmarks_clients_see_every_answer_and_the_time_beside_inference",
+        "minutes on a quiet machine",
+    ),
+    "overload": Covered(
+        "tests/chaos/overload.py",
+        "tests/chaos/test_limits.py::test_flood_of_new_texts_is_refused_at_once_and_leaves_cached_ones_alone",
+        "a minute's flood",
+    ),
     "audit": Covered(
         "constraints.txt", "tests/security/test_supply_chain.py::test_every_dependency_is_pinned", "a public service"
     ),

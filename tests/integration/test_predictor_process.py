@@ -1,5 +1,6 @@
 """The predictor as a process: how it starts, refuses to start, sheds load, forgets absent clients and stops."""
 
+import asyncio
 import json
 import shutil
 import signal
@@ -21,6 +22,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 from support.processes import REPO, TINY_MODEL, Server, environment, free_port, server
 
+from load.bench.predictor_load import UniqueTexts, closed_loop, lone_client, session
 from load.bench.random_checkpoint import SMALL, write_checkpoint
 
 PREDICT = "/v1/models/sentiment:predict"
@@ -285,3 +287,17 @@ def test_many_clients_at_once_get_their_own_answers(tmp_path: Path) -> None:
             list(pool.map(client, range(16)))
         forwards = metric(running, "predictor_inference_seconds_count")
         assert forwards < 16 * len(texts) + len(texts)
+
+
+async def test_the_benchmarks_clients_see_every_answer_and_the_time_beside_inference(tmp_path: Path) -> None:
+    with predictor(tmp_path, threads="1") as running:
+        url, texts = f"http://127.0.0.1:{running.port}{PREDICT}", UniqueTexts(["a lovely film"])
+        _, alone = await asyncio.to_thread(lone_client, url, "instances", texts=texts, seconds=0.2)
+        async with session() as client:
+            rate, together = await closed_loop(client, url, "instances", texts=texts, clients=4, size=3, seconds=0.2)
+        answered = len(alone.answered_ms) + 3 * len(together.answered_ms)
+        assert metric(running, "predictor_texts_total") == answered > 0
+    assert rate > 0
+    for seen in (alone, together):
+        assert seen.failed == seen.late == 0
+        assert all(0 < beside < whole for beside, whole in zip(seen.overhead_ms, seen.answered_ms, strict=True))

@@ -241,6 +241,16 @@ def test_a_cache_entry_lives_its_ttl_and_unique_texts_are_not_kept() -> None:
     assert not cache.holds(-1, 1.0)
 
 
+def test_warm_entries_do_not_all_end_at_once() -> None:
+    cache = TextCache(ttl_s=100, rng=random.Random(1))
+    cache.warm(range(1000), 0.0)
+    left = [sum(cache.holds(text, at_s) for text in range(1000)) for at_s in (0.0, 50.0, 89.0, 110.1)]
+    assert left[0] > 900
+    assert left[1] == pytest.approx(500, abs=60)
+    assert 50 < left[2] < 180
+    assert left[3] == 0
+
+
 def test_zipf_texts_hit_as_often_as_theory_says() -> None:
     # 1,000 texts, exponent 1, 5,000 requests from cold: 85 % (each text misses once).
     texts = Texts(mix=Mix(zipf_texts=1000), rng=random.Random(3))
