@@ -20,6 +20,9 @@ _STATUS_SAYS = {
     "504": "The time of the request passed before its answer.",
 }
 
+# One character that Python does not strip. Spelt out, because \s is another set in every dialect of patterns.
+_NOT_BLANK = "[^\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+
 
 def document(app: FastAPI, *, model: ServedModel) -> Callable[[], dict[str, Any]]:
     """Give the function that makes the document when it is first asked for."""
@@ -59,7 +62,7 @@ def _as_served(found: dict[str, Any], model: ServedModel) -> dict[str, Any]:
 
 
 def _v1(model: ServedModel) -> dict[str, Any]:
-    texts = {"instances": _texts(model.limits)}
+    texts = {"instances": texts_schema(model.limits)}
     label = {"type": "string", "enum": list(model.labels)}
     score = {"type": "number", "minimum": 0, "maximum": 1}
     row = {"type": "array", "items": _object({"label": label, "score": score}), "description": "Best first."}
@@ -78,7 +81,7 @@ def _infer(model: ServedModel) -> dict[str, Any]:
             "name": {"const": "text"},
             "datatype": {"const": "BYTES"},
             "shape": shape | {"minItems": 1, "maxItems": 2, "description": "[N] or [N, 1]."},
-            "data": _texts(model.limits),
+            "data": texts_schema(model.limits),
         }
     )
     output = _object({"name": {"type": "string"}, "datatype": {"type": "string"}, "shape": shape})
@@ -110,8 +113,9 @@ def _operation(
     }
 
 
-def _texts(limits: Limits) -> dict[str, Any]:
-    text = {"type": "string", "minLength": 1, "maxLength": limits.max_text_chars, "pattern": r"\S"}
+def texts_schema(limits: Limits) -> dict[str, Any]:
+    """Give the JSON schema of a request's texts."""
+    text = {"type": "string", "minLength": 1, "maxLength": limits.max_text_chars, "pattern": _NOT_BLANK}
     return {"type": "array", "items": text, "minItems": 1, "maxItems": limits.max_texts}
 
 

@@ -8,6 +8,9 @@ from typing_extensions import TypedDict
 from transformer.errors import InvalidRequestError
 
 _CLOSED = ConfigDict(extra="forbid", strict=True)
+# One character that is no white space: neither Unicode's nor a separator of ASCII's. Spelt out, because \s is another
+# set in every dialect, and the schema that clients read has to mean what is checked here.
+_NOT_BLANK = "[^\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 _MOST_FINDINGS = 16  # a body of 128 wrong texts needs no 128 sentences
 
 
@@ -51,7 +54,7 @@ class RequestSchema:
     """
 
     def __init__(self, *, max_texts: int, max_text_chars: int) -> None:
-        text = Annotated[str, StringConstraints(min_length=1, max_length=max_text_chars, pattern=r"\S")]
+        text = Annotated[str, StringConstraints(min_length=1, max_length=max_text_chars, pattern=_NOT_BLANK)]
         texts = Annotated[list[text], Field(min_length=1, max_length=max_texts)]
 
         class PredictRequest(TypedDict):

@@ -1,4 +1,5 @@
 import json
+import re
 from typing import Any
 
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from predictor.errors import InvalidRequestError, InvalidTensorError
+from predictor.openapi import texts_schema
 from predictor.requests import Limits, check_texts, parse_v1
 
 LIMITS = Limits(max_texts=4, max_text_chars=10, max_body_bytes=1000)
@@ -66,3 +68,15 @@ def test_any_json_is_either_texts_or_refused(value: Any) -> None:
 def test_any_bytes_are_either_texts_or_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequestError):
         parse_v1(body, limits=LIMITS)
+
+
+def test_documented_pattern_and_check_agree_on_what_is_blank() -> None:
+    pattern = texts_schema(LIMITS)["items"]["pattern"]
+    for point in (*range(0x2FFF), 0x3000, 0xFEFF, 0x1F600):
+        text = chr(point)
+        assert bool(re.search(pattern, text)) is not text.isspace(), hex(point)
+        try:
+            taken = parse_v1(json.dumps({"instances": [text]}).encode(), limits=LIMITS) == [text]
+        except InvalidRequestError:
+            taken = False
+        assert taken is not text.isspace(), hex(point)

@@ -1,3 +1,6 @@
+import json
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +22,20 @@ def test_limits_are_inclusive() -> None:
 
 def test_characters_are_code_points_not_bytes() -> None:
     assert SCHEMA.predict(b'{"text": ["' + "😀".encode() * 10_000 + b'"]}')
+
+
+def test_blank_means_the_same_in_every_dialect() -> None:
+    pattern = SCHEMA.openapi()["PredictRequest"]["properties"]["text"]["items"]["pattern"]
+    assert "\\" not in pattern  # no class that a dialect may see differently
+    for point in (*range(0x2FFF), 0x3000, 0xFEFF, 0xFFFD, 0x1F600):
+        text = chr(point)
+        assert bool(re.search(pattern, text)) is not text.isspace(), hex(point)
+        body = json.dumps({"text": [text]}).encode()
+        if text.isspace():
+            with pytest.raises(InvalidRequestError):
+                SCHEMA.predict(body)
+        else:
+            assert SCHEMA.predict(body) == [text]
 
 
 @pytest.mark.parametrize(
