@@ -19,8 +19,8 @@ from transformer.errors import (
 )
 from transformer.metrics import Metrics
 from transformer.pages import Page
-from transformer.pipeline import Classified, Pipeline
-from transformer.replies import JSON, Headers, Reply, error_reply, json_reply
+from transformer.pipeline import Pipeline
+from transformer.replies import Headers, Reply, answer_reply, error_reply, json_reply
 from transformer.schema import RequestSchema
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,6 @@ _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}
 _DISCARD_LIMITS = 16
 _LAST = (b"connection", b"close")  # the rest of a body that is too large is not worth reading
 _REFUSED_PREFIXES = ("/v2/repository/",)
-_OUTCOMES = {outcome: outcome.encode() for outcome in ("hit", "miss", "partial")}
 
 
 class _ClientGoneError(Exception):
@@ -182,11 +181,11 @@ class HotPath:
             return _failed(headers, request_id)
         if classified is None:
             return self._classify(texts, headers, request_id, started)
-        return _reply(classified, request_id, started)
+        return answer_reply(classified, request_id, started=started)
 
     async def _classify(self, texts: list[str], headers: Headers, request_id: bytes, started: float) -> Reply:
         try:
-            return _reply(await self._pipeline.classify(texts, headers), request_id, started)
+            return answer_reply(await self._pipeline.classify(texts, headers), request_id, started=started)
         except TransformerError as error:
             return error_reply(error, request_id)
         except Exception:  # noqa: BLE001  # a bug costs its request only
@@ -294,22 +293,6 @@ class HotPath:
         return made, [*(header for header in headers if header[0] != b"x-request-id"), (b"x-request-id", made)]
 
 
-def _reply(classified: Classified, request_id: bytes, started: float) -> Reply:
-    content = b'{"predictions":[' + b",".join([answer.json for answer in classified.answers]) + b"]}"
-    outcome = classified.outcome
-    headers = [
-        JSON,
-        (b"content-length", b"%d" % len(content)),
-        (b"x-cache", _OUTCOMES[outcome]),
-        (b"x-model-version", classified.model.version_header),
-        (b"x-request-id", request_id),
-        (b"server-timing", _timing(classified, started)),
-    ]
-    if truncated := classified.truncated:
-        headers.append((b"x-truncated", b"%d" % truncated))
-    return Reply(200, headers, content, outcome)
-
-
 def _failed(headers: Headers, request_id: bytes) -> Reply:
     extra = {"event": "bug", "request_id": request_id.decode(), "trace_id": _trace_id(headers)}
     log.error("a request failed", extra=extra, exc_info=True)  # noqa: LOG014  # called while it is handled
@@ -341,15 +324,6 @@ def _name_of(path: str) -> str:
     if path.startswith(("/docs", "/playground")):
         return "/docs" if path.startswith("/docs") else "/playground"
     return path if path in ("/metrics", "/openapi.json") else "other"
-
-
-def _timing(classified: Classified, started: float) -> bytes:
-    total_ms = (time.perf_counter() - started) * 1000
-    return b"lookup;dur=%.3f, predict;dur=%.3f, total;dur=%.3f" % (
-        classified.lookup_s * 1000,
-        classified.predict_s * 1000,
-        total_ms,
-    )
 
 
 async def _send_page(send: Send, page: Page, scope: Scope, request_id: bytes) -> tuple[int, str]:
