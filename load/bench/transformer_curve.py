@@ -1,6 +1,7 @@
 """What is a hit ratio worth? Requests/s at 0 to 100 % hits against 1 / (1 - h); what the transformer adds to a miss.
 
-One text a request, 16 connections; misses are texts never sent before. Real predictor, real Redis.
+One text a request, 16 connections; misses are texts never sent before. Real predictor, real Redis. What is added to a
+miss is measured with a core for the predictor and another for all else: pods do not take each other's CPU time.
 """
 
 import argparse
@@ -46,6 +47,72 @@ end
 """
 
 
+class Stack:
+    """Redis, predictor and transformer, and a way to load them."""
+
+    def __init__(self, running: contextlib.ExitStack, *, model: Path | None, apart: bool) -> None:
+        self._folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
+        cores = sorted(os.sched_getaffinity(0)) if apart else []
+        its, others = (cores[-1:], cores[:-1]) if len(cores) > 1 else ([], [])
+        redis = running.enter_context(redis_server(self._folder))
+        predictor_port, port = m.free_port(), m.free_port()
+        running.enter_context(
+            m.process(
+                [*on(its), *m.python(*PREDICTOR, f"--http_port={predictor_port}")],
+                env={"PREDICTOR_MODEL_DIR": str(model.resolve())} if model else {},
+                ready=f"http://127.0.0.1:{predictor_port}/v2/health/ready",
+            )
+        )
+        running.enter_context(
+            m.process(
+                [*on(others), *m.python(*OURS, f"--predictor_host=127.0.0.1:{predictor_port}", f"--http_port={port}")],
+                env={"TRANSFORMER_REDIS_URL": redis.url, **LONG_LIFE},
+                ready=f"http://127.0.0.1:{port}/v1/models",
+            )
+        )
+        if others:
+            os.sched_setaffinity(redis.pid, others)
+        self._wrk_cores = ",".join(map(str, others)) or None
+        self.transformer = f"http://127.0.0.1:{port}/predict"
+        self.predictor = f"http://127.0.0.1:{predictor_port}/v2/models/sentiment/infer"
+        while post(self.transformer, {"text": HOT}) != "hit":
+            time.sleep(0.1)
+
+    def load(self, ratio: float, *, seconds: float, url: str | None = None, connections: int = 16) -> m.Load:
+        """Load with a hit ratio; the transformer unless another URL is given."""
+        url = url or self.transformer
+        script = self._folder / "mix.lua"
+        tag = f"{os.getpid()}-{time.monotonic_ns()}"
+        oip = str(url == self.predictor).lower()
+        script.write_text(LUA % (ratio, len(HOT), tag, time.monotonic_ns() % 10**6, oip))
+        return m.wrk(url, script, seconds=seconds, connections=connections, cpus=self._wrk_cores)
+
+
+def on(cores: list[int]) -> list[str]:
+    """Give the words that keep a command to some cores."""
+    return ["taskset", "--cpu-list", ",".join(map(str, cores))] if cores else []
+
+
+def curve_rounds(chosen: argparse.Namespace) -> list[dict[float, m.Load]]:
+    """Load with every ratio in turn."""
+    with contextlib.ExitStack() as running:
+        stack = Stack(running, model=chosen.model, apart=False)
+        stack.load(0.0, seconds=chosen.seconds)  # warms up
+        return [{ratio: stack.load(ratio, seconds=chosen.seconds) for ratio in RATIOS} for _ in range(chosen.rounds)]
+
+
+def miss_rounds(chosen: argparse.Namespace) -> list[tuple[m.Load, m.Load]]:
+    """Ask the predictor alone and through the transformer in turn, one connection, nothing cached."""
+    with contextlib.ExitStack() as running:
+        stack = Stack(running, model=chosen.model, apart=True)
+
+        def one(url: str) -> m.Load:
+            return stack.load(0.0, seconds=chosen.seconds, url=url, connections=1)
+
+        one(stack.transformer)  # warms up
+        return [(one(stack.predictor), one(stack.transformer)) for _ in range(2 * chosen.rounds)]
+
+
 def main() -> None:
     """Run the rounds, print the tables, write the JSON."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -53,40 +120,8 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=3)
     options.add_argument("--model", type=Path, help="checkpoint directory; default: the one that ships")
     chosen = options.parse_args()
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        redis = stack.enter_context(redis_server(folder))
-        predictor_port, port = m.free_port(), m.free_port()
-        env = {"PREDICTOR_MODEL_DIR": str(chosen.model.resolve())} if chosen.model else {}
-        stack.enter_context(
-            m.process(
-                m.python(*PREDICTOR, f"--http_port={predictor_port}"),
-                env=env, ready=f"http://127.0.0.1:{predictor_port}/v2/health/ready",
-            )
-        )  # fmt: skip
-        stack.enter_context(
-            m.process(
-                m.python(*OURS, f"--predictor_host=127.0.0.1:{predictor_port}", f"--http_port={port}"),
-                env={"TRANSFORMER_REDIS_URL": redis.url, **LONG_LIFE},
-                ready=f"http://127.0.0.1:{port}/v1/models",
-            )
-        )  # fmt: skip
-        ours, direct = (
-            f"http://127.0.0.1:{port}/predict",
-            f"http://127.0.0.1:{predictor_port}/v2/models/sentiment/infer",
-        )
-        while post(ours, {"text": HOT}) != "hit":
-            time.sleep(0.1)
-
-        def load(ratio: float, *, url: str = ours, connections: int = 16) -> m.Load:
-            script = folder / "mix.lua"
-            tag = f"{os.getpid()}-{time.monotonic_ns()}"
-            script.write_text(LUA % (ratio, len(HOT), tag, time.monotonic_ns() % 10**6, str(url == direct).lower()))
-            return m.wrk(url, script, seconds=chosen.seconds, connections=connections)
-
-        load(0.0)  # warms up
-        rounds = [{ratio: load(ratio) for ratio in RATIOS} for _ in range(chosen.rounds)]
-        alone = [(load(0.0, url=direct, connections=1), load(0.0, connections=1)) for _ in range(2 * chosen.rounds)]
+    rounds = curve_rounds(chosen)
+    alone = miss_rounds(chosen)
     curve = []
     for ratio in RATIOS:
         rps = m.median([each[ratio].rps for each in rounds])
