@@ -1,7 +1,7 @@
 """Answers whole requests to the hot routes straight from the parser, without ASGI in between.
 
-An ASGI cycle builds a scope, an event, a task and two messages for every request; for an answer that lies in memory
-that is four fifths of the work. A request is taken here when it came in one piece and nothing else is under way on its
+An ASGI cycle builds a scope, an event, a task and two messages for every request: more than half of the work for an
+answer that lies in memory. A request is taken here when it came in one piece and nothing else is under way on its
 connection; every other one goes uvicorn's way, to the same handler.
 """
 

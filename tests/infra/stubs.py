@@ -1,6 +1,5 @@
 """Programs that only record how they are called, for scripts that would otherwise need a cloud."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -61,13 +60,3 @@ class Stubs:
     def read(self) -> str:
         """Give what was piped into the stubs."""
         return (self.folder / "stdin").read_text()
-
-
-def missing_tool(name: str) -> str | None:
-    """Say that a tool is missing; in CI that is a failure for the caller to raise, elsewhere a reason to skip."""
-    if shutil.which(name):
-        return None
-    reason = f"{name} is not on PATH"
-    if os.environ.get("CI") == "true":
-        raise AssertionError(f"{reason}, and CI skips nothing")
-    return reason

@@ -7,8 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from infra.stubs import missing_tool
+from support.programs import require
 
 REPO = Path(__file__).resolve().parents[2]
 INFRA = REPO / "infra"
@@ -19,12 +18,7 @@ GIVEN_UP_BY_DEV = {"CKV_AZURE_163", "CKV_AZURE_170", "CKV2_AZURE_33"}
 
 def checkov() -> str:
     beside = Path(os.environ.get("TOOLS", REPO / ".tools")) / "bin" / "checkov"
-    if (REPO / beside).exists():
-        return str(REPO / beside)
-    reason = missing_tool("checkov")
-    if reason:
-        pytest.skip(reason)
-    return "checkov"
+    return require("checkov", REPO / beside)
 
 
 def scan(environment: str) -> tuple[set[str], int]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.processes import REPO, Server, free_port, server
+from support.programs import require
 
 from load.machine import k6_binary
 from load.run import command
@@ -74,12 +74,7 @@ def k6_run(tmp_path: Path) -> Callable[..., Ran]:
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    found = shutil.which("node")
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("node is missing: CI must have it, the kit's logic is tested with `node --test`")
-        pytest.skip("node is not installed: the kit's JavaScript logic is not tested")
-    return found
+    return require("node", package="nodejs")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,8 @@ from functools import cache
 
 import pytest
 import yaml
-from manifests.objects import Document, Render, require
+from manifests.objects import Document, Render
+from support.programs import require
 
 from manifests.render import render
 

@@ -1,25 +1,11 @@
 """Finding things in rendered manifests."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
-
-import pytest
 
 Document = dict[str, Any]
 Render = Callable[..., list[Document]]
 COMPONENTS = ("transformer", "predictor")
-
-
-def require(program: str) -> str:
-    """Path of a program the test drives; without it CI fails and anyone else's run skips."""
-    path = shutil.which(program)
-    if path is None and os.environ.get("CI") == "true":
-        pytest.fail(f"{program} is not on PATH")
-    if path is None:
-        pytest.skip(f"{program} is not on PATH")
-    return path
 
 
 def of_kind(documents: list[Document], kind: str) -> list[Document]:

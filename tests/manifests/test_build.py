@@ -9,7 +9,8 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from manifests.objects import Document, Render, container, of_kind, require
+from manifests.objects import Document, Render, container, of_kind
+from support.programs import require
 
 from manifests.render import choices, parse_settings, render
 

@@ -1,20 +1,17 @@
 """checkov's findings: none, and a seeded mistake is one."""
 
-import os
 from pathlib import Path
 
 import pytest
 import yaml
 from manifests.checkov_scan import checkov, scan, write_rendered
 from manifests.objects import Render, deployments
+from support.programs import require
 
 
 @pytest.fixture(scope="module", autouse=True)
 def installed() -> None:
-    if not Path(checkov()).exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{checkov()} is not there: make .tools/.stamp")
-        pytest.skip(f"{checkov()} is not there: make .tools/.stamp")
+    require("checkov", Path(checkov()))
 
 
 def test_rendered_overlays_have_no_finding(tmp_path: Path) -> None:

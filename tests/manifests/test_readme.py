@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from manifests.objects import Document, Render, component, require, the
+from manifests.objects import Document, Render, component, the
+from support.programs import require
 
 from manifests.render import choices, parse_settings
 

@@ -1,15 +1,14 @@
 """Static looks at the code: bandit, secrets in the tree, what images and dependencies may do."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from support.processes import REPO
+from support.programs import require
 
 BANDIT_SKIPS = {
     "B101": "asserts narrow types for mypy; nothing rests on them",
@@ -24,22 +23,8 @@ KNOWN = {
 }
 
 
-def needed(*places: Path) -> str:
-    """Find a program in the project's environments or on PATH; CI fails without it."""
-    for place in places:
-        if place.exists():
-            return str(place)
-    found = shutil.which(places[0].name)
-    if found is None:
-        reason = f"{places[0].name} is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
-
-
 def test_bandit_finds_nothing() -> None:
-    bandit = needed(Path(sys.executable).with_name("bandit"))
+    bandit = require("bandit", Path(sys.executable).with_name("bandit"))
     run = subprocess.run(
         [bandit, "-q", "-r", "-f", "json", "--skip", ",".join(BANDIT_SKIPS), "predictor", "transformer"],
         cwd=REPO, capture_output=True, text=True, check=False,
@@ -49,9 +34,16 @@ def test_bandit_finds_nothing() -> None:
     assert [(each["test_id"], each["filename"], each["line_number"]) for each in said["results"]] == []
 
 
+def secret_scanner() -> str:
+    name = "detect-secrets"
+    return require(name, REPO / ".tools" / "bin" / name, Path(sys.executable).with_name(name))
+
+
 @pytest.mark.timeout(900)
 def test_no_secret_lies_in_the_tree() -> None:
-    scanner = needed(REPO / ".tools" / "bin" / "detect-secrets", Path(sys.executable).with_name("detect-secrets"))
+    scanner = require(
+        "detect-secrets", REPO / ".tools" / "bin" / "detect-secrets", Path(sys.executable).with_name("detect-secrets")
+    )
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=REPO, capture_output=True, text=True, check=True
     ).stdout.splitlines()
@@ -74,7 +66,9 @@ def test_no_secret_lies_in_the_tree() -> None:
 
 
 def test_scanner_would_find_a_secret(tmp_path: Path) -> None:
-    scanner = needed(REPO / ".tools" / "bin" / "detect-secrets", Path(sys.executable).with_name("detect-secrets"))
+    scanner = require(
+        "detect-secrets", REPO / ".tools" / "bin" / "detect-secrets", Path(sys.executable).with_name("detect-secrets")
+    )
     (tmp_path / "leak.py").write_text('KEY = "' + "AKIA" + "QWERTYUIOPASDFGH" + '"\n')
     run = subprocess.run(
         [scanner, "scan", "--disable-plugin", "KeywordDetector", "leak.py", "--all-files"], cwd=tmp_path,
