@@ -9,8 +9,9 @@ from typing import Any
 
 import httptools
 import orjson
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from predictor.direct_http import DirectHttp
 from predictor.errors import PredictorError
 
 
@@ -50,8 +51,8 @@ class HeadTooLargeError(PredictorError):
     code = "headers_too_large"
 
 
-class BoundedHttp(HttpToolsProtocol):  # type: ignore[misc] # uvicorn is not followed
-    """uvicorn's HTTP protocol within ``bounds``; it refuses with the one error body and closes."""
+class BoundedHttp(DirectHttp):
+    """The HTTP protocol within ``bounds``; it refuses with the one error body and closes."""
 
     def __init__(self, *, bounds: Bounds, **options: Any) -> None:
         super().__init__(**options)

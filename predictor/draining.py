@@ -26,10 +26,12 @@ class Draining:
         app: what answers.
         model_name: the model's name in readiness routes.
         pause_s: how long the port stays open after the first SIGTERM; 0 closes it at once.
+        on_begin: called when the process is told.
     """
 
-    def __init__(self, *, app: AsgiApp, model_name: str, pause_s: float) -> None:
+    def __init__(self, *, app: AsgiApp, model_name: str, pause_s: float, on_begin: Callable[[], None]) -> None:
         self._app = app
+        self._on_begin = on_begin
         self._pause_s = pause_s
         self._readiness = {"/v2/health/ready", f"/v2/models/{model_name}/ready", f"/v1/models/{model_name}"}
         self._leaving = False
@@ -53,6 +55,7 @@ class Draining:
         def handle(number: int, frame: FrameType | None) -> None:
             at_once = self._leaving or number != signal.SIGTERM or self._pause_s == 0
             self._leaving = True
+            self._on_begin()
             if at_once:
                 close_port(number, frame)
             else:

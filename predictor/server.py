@@ -14,9 +14,10 @@ from predictor import tracing
 from predictor.batching import Batcher
 from predictor.classifier import Classifier
 from predictor.connections import BoundedHttp, Bounds
+from predictor.direct_http import Direct
 from predictor.draining import Draining
 from predictor.grpc_server import GrpcServer
-from predictor.hot_path import HotPath
+from predictor.hot_path import AsgiApp, HotPath
 from predictor.loading import LoadedModel
 from predictor.metrics import Metrics
 from predictor.model import SentimentModel
@@ -40,9 +41,10 @@ _BOUNDS = Bounds(head_bytes=65_536, receive_s=30, connections=10_000)
 class _Server(ModelServer):
     """The SDK's server on uvloop and httptools, with the hot path in front and our errors throughout."""
 
-    def __init__(self, *, front: Draining) -> None:
+    def __init__(self, *, front: Draining, direct: Direct) -> None:
         super().__init__(workers=1, grace_period=_GRACE_S, enable_latency_logging=False, enable_grpc=False)
         self._front = front
+        self._protocol = functools.partial(BoundedHttp, bounds=_BOUNDS, direct=direct)
 
     def serve_grpc(self, *, port: int, served: ServedModel, metrics: Metrics, traced: "Traced | None") -> None:
         """Add our gRPC server to what is started and stopped together."""
@@ -64,7 +66,8 @@ class _Server(ModelServer):
         rest: Any = self._rest_server
         config = rest.config
         config.app, config.interface, config.access_log, config.server_header = self._front, "asgi3", False, False
-        config.http, config.ws = functools.partial(BoundedHttp, bounds=_BOUNDS), "none"
+        config.http, config.ws = self._protocol, "none"
+        config.proxy_headers = False  # nothing here asks for the client's address
         uvicorn = rest._server  # noqa: SLF001
         uvicorn.handle_exit = self._front.instead_of(uvicorn.handle_exit, loop=asyncio.get_running_loop())
         # The SDK's timing middleware matches every route a second time, for a log line.
@@ -108,8 +111,12 @@ def _run(settings: Settings, served: ServedModel, metrics: Metrics, traced: "Tra
     # The SDK starts its loop with asyncio.run and would ignore --event-loop.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     hot_path = HotPath(app=app, model=served, metrics=metrics)
-    app_in_front = traced.app(hot_path) if traced else hot_path
-    server = _Server(front=Draining(app=app_in_front, model_name=served.name, pause_s=settings.drain_s))
+    app_in_front: AsgiApp = hot_path
+    if traced:
+        hot_path.only_asgi()
+        app_in_front = traced.app(hot_path)
+    front = Draining(app=app_in_front, model_name=served.name, pause_s=settings.drain_s, on_begin=hot_path.only_asgi)
+    server = _Server(front=front, direct=hot_path)
     if args.enable_grpc:
         server.serve_grpc(port=args.grpc_port, served=served, metrics=metrics, traced=traced)
     server.start([SentimentModel(served=served)])

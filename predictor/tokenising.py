@@ -1,4 +1,4 @@
-"""One thread that tokenises, a slice of each waiting request in turn."""
+"""Tokenises short requests where they come in, and long ones in one thread, a slice of each in turn."""
 
 import logging
 import threading
@@ -14,14 +14,16 @@ log = logging.getLogger(__name__)
 # A slice takes a few milliseconds: that is how long a short text may stand behind a body of one megabyte.
 _SLICE_TEXTS = 16
 _SLICE_CHARS = 16_384
+# So much takes less than waking another thread does, and holds the event loop up no longer than reading the request.
+_SHORT_CHARS = 512
 
 
 class TokenisingThread:
     """Tokenises jobs and passes each on when it is complete.
 
     Args:
-        tokenizer: used by this thread alone.
-        on_tokenised: called in this thread with every job, also with failed or abandoned ones.
+        tokenizer: shared with whoever puts a job.
+        on_tokenised: called with every job, also with failed or abandoned ones, in the thread that finished it.
     """
 
     def __init__(self, *, tokenizer: TextTokenizer, on_tokenised: Callable[[Job], None]) -> None:
@@ -44,22 +46,31 @@ class TokenisingThread:
         self._thread.join()
 
     def put(self, job: Job) -> None:
-        """Take a job to tokenise."""
+        """Take a job to tokenise; a short one is passed on when this returns."""
+        if sum(map(len, job.texts)) <= _SHORT_CHARS:
+            self._advance(job)
+        else:
+            self._append(job)
+
+    def _append(self, job: Job) -> None:
         with self._changed:
             self._jobs.append(job)
             self._changed.notify()
 
     def _run(self) -> None:
         while (job := self._next_job()) is not None:
-            try:
-                self._tokenise_slice(job)
-            except Exception:  # whatever the library raises, its thread has to live
-                log.exception("tokenising failed", extra={"texts": len(job.texts)})
-                job.fail(InferenceFailedError("a text of this request cannot be tokenised"))
-            if job.over or len(job.encoded) == len(job.texts):
-                self._on_tokenised(job)
-            else:
-                self.put(job)
+            self._advance(job)
+
+    def _advance(self, job: Job) -> None:
+        try:
+            self._tokenise_slice(job)
+        except Exception:  # whatever the library raises, its thread has to live
+            log.exception("tokenising failed", extra={"texts": len(job.texts)})
+            job.fail(InferenceFailedError("a text of this request cannot be tokenised"))
+        if job.over or len(job.encoded) == len(job.texts):
+            self._on_tokenised(job)
+        else:
+            self._append(job)
 
     def _next_job(self) -> Job | None:
         with self._changed:

@@ -26,7 +26,7 @@ class Encoded:
 class TextTokenizer:
     """The checkpoint's tokenizer with padding off and truncation at ``max_length_tokens``.
 
-    Not to be shared between threads: the library's state is borrowed by the call that runs.
+    Threads may share it: what the library could not change while another thread encodes is set once, here.
 
     Raises:
         CheckpointError: its file is corrupt or knows more tokens than the model has embeddings.

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -92,7 +92,8 @@ class HotPath:
             "/": predict,
             f"/v1/models/{model_name}:predict": _Route("/v1/models/{model_name}:predict", schema.v1),
         }
-        self.direct_urls = {path.encode("latin-1"): route for path, route in self._routes.items()}
+        self._direct_routes = {path.encode("latin-1"): route for path, route in self._routes.items()}
+        self.direct_urls: Collection[bytes] = self._direct_routes.keys()
         self._request_ids = map("{}-{:x}".format, itertools.repeat(os.urandom(6).hex()), itertools.count())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,7 +130,7 @@ class HotPath:
             self._count(name, scope["method"], scope["headers"], status, outcome, started)
 
     def answer(self, url: bytes, headers: Headers, body: bytes) -> Reply | Coroutine[Any, Any, Reply]:
-        """Answer a POST to one of ``direct_urls``: at once when memory has all of it, else give what will.
+        """Answer a POST to what is or was a direct URL: at once when memory has all of it, else give what will.
 
         Args:
             url: the request target.
@@ -137,7 +138,7 @@ class HotPath:
             body: the whole body.
         """
         started = time.perf_counter()
-        route = self.direct_urls[url]
+        route = self._direct_routes[url]
         request_id, headers = self._identified(headers)
         begun = self._begin(route, headers, body, request_id, started)
         if not isinstance(begun, Reply):
@@ -218,7 +219,7 @@ class HotPath:
 
     def only_asgi(self) -> None:
         """Take no request directly from now on: what stands in front of this application wants to see them all."""
-        self.direct_urls = {}
+        self.direct_urls = ()
 
     def route_name(self, path: str) -> str:
         """Name the route of a path for people and counters."""

@@ -48,6 +48,7 @@ class LengthEngine:
 
 class Parts:
     def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
         self.engine = LengthEngine()
         self.registry = CollectorRegistry()
         metrics = Metrics(registry=self.registry)
@@ -128,26 +129,50 @@ class TurnTokenizer:
         return [Encoded(ids=np.array([2, 3], np.int32), truncated=False) for _ in texts]
 
 
+class StuckTokenizer:
+    """Tokenises in the event loop's thread; any other one waits at a gate."""
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.gate = threading.Event()
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        assert threading.current_thread() is threading.main_thread() or self.gate.wait(10)
+        return self._tokenizer.encode(texts)
+
+
 async def test_a_short_request_is_tokenised_between_the_slices_of_a_long_one() -> None:
     tokenizer = TurnTokenizer()
     parts = Parts(tokenizer)
-    long = asyncio.ensure_future(parts.classifier.classify(["long"] * 64, time_left_s=5))
+    long = asyncio.ensure_future(parts.classifier.classify(["longer"] * 128, time_left_s=5))
     wide = asyncio.ensure_future(parts.classifier.classify(["wide" * 3000] * 3, time_left_s=5))
-    short = asyncio.ensure_future(parts.classifier.classify(["short"], time_left_s=5))
+    short = asyncio.ensure_future(parts.classifier.classify(["short" * 200], time_left_s=5))
     await asyncio.sleep(0.05)
     tokenizer.gate.set()
     await asyncio.gather(long, wide, short)
     await parts.close()
-    names = [turn[:5] for turn in tokenizer.turns]
-    assert names == ["long", "widew", "short", "long", "widew", "long", "widew", "long"]
+    names = [turn[:4] for turn in tokenizer.turns]
+    assert names == ["long", "wide", "shor", "long", "wide", "long", "wide", *["long"] * 5]
 
 
-async def test_a_text_that_cannot_be_tokenised_fails_only_its_request() -> None:
+async def test_a_lone_text_does_not_wait_for_the_tokenising_thread(small_checkpoint: Path) -> None:
+    parts = Parts(StuckTokenizer(real_tokenizer(small_checkpoint)))
+    long = asyncio.ensure_future(parts.classifier.classify(["film " * 500], time_left_s=5))
+    answer = await parts.classifier.classify(["film"], time_left_s=5)
+    assert answer.scores.shape == (1, 2)
+    assert not long.done()
+    parts.tokenizer.gate.set()
+    await long
+    await parts.close()
+
+
+@pytest.mark.parametrize("more", [0, 1000], ids=["short", "long"])
+async def test_a_text_that_cannot_be_tokenised_fails_only_its_request(more: int) -> None:
     tokenizer = TurnTokenizer()
     tokenizer.gate.set()
     parts = Parts(tokenizer)
     with pytest.raises(InferenceFailedError):
-        await parts.classifier.classify(["good", "bad"], time_left_s=5)
+        await parts.classifier.classify(["good" + "d" * more, "bad"], time_left_s=5)
     answer = await parts.classifier.classify(["good"], time_left_s=5)
     await parts.close()
     assert answer.scores.shape == (1, 2)

@@ -11,6 +11,7 @@ import uvicorn
 from support.processes import free_port
 
 from predictor.connections import BoundedHttp, Bounds
+from predictor.direct_http import Headers, Reply
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -27,6 +28,15 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     headers = [(b"content-length", b"%d" % len(content))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": content})
+
+
+class NothingDirect:
+    """Leaves every request to the application."""
+
+    direct_urls: frozenset[bytes] = frozenset()
+
+    async def answer(self, url: bytes, headers: Headers, body: bytes) -> Reply:
+        raise AssertionError((url, headers, body))
 
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -54,7 +64,7 @@ class Site:
 async def site(*, head_bytes: int = 1000, receive_s: float = 30, connections: int = 100) -> AsyncIterator[Site]:
     bounds = Bounds(head_bytes=head_bytes, receive_s=receive_s, connections=connections)
     port = free_port()
-    http = functools.partial(BoundedHttp, bounds=bounds)
+    http = functools.partial(BoundedHttp, bounds=bounds, direct=NothingDirect())
     config = uvicorn.Config(app, port=port, http=http, log_config=None, lifespan="off", ws="none")  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     serving = asyncio.ensure_future(server.serve())

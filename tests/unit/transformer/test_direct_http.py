@@ -5,8 +5,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from uvicorn.config import Config
-from uvicorn.server import ServerState
+from support.protocol_rig import Rig
 
 from transformer.direct_http import DirectHttp
 from transformer.replies import Headers, Reply
@@ -14,30 +13,6 @@ from transformer.replies import Headers, Reply
 BODY = b'{"text": ["a"]}'
 HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(BODY)
 ANSWER = Reply(200, [(b"content-length", b"2")], b"{}", "hit")
-
-
-class Transport(asyncio.Transport):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.closed = False
-
-    def write(self, data: Any) -> None:
-        self.written += data
-
-    def close(self) -> None:
-        self.closed = True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def pause_reading(self) -> None:
-        """Nothing to pause."""
-
-    def resume_reading(self) -> None:
-        """Nothing to resume."""
 
 
 class Answers:
@@ -57,42 +32,20 @@ class Answers:
         return ANSWER
 
 
-class Rig:
-    """A connection to a protocol whose long way leads to a list."""
+class AnsweringRig(Rig):
+    """A connection to the transformer's protocol."""
 
     def __init__(self) -> None:
-        self.long_way: list[str] = []
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            self.long_way.append(scope["path"])
-            while (await receive()).get("more_body"):
-                pass
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
-            await send({"type": "http.response.body", "body": b"long"})
-
         self.answers = Answers()
-        self.transport = Transport()
-        self.state = ServerState()
-        self.protocol = DirectHttp(
-            direct=self.answers,
-            config=Config(app=app, log_config=None),
-            server_state=self.state,
-            app_state={},
-            _loop=asyncio.get_running_loop(),
-        )
-        self.protocol.connection_made(self.transport)
-
-    async def settle(self) -> None:
-        for _ in range(5):
-            await asyncio.sleep(0)
+        super().__init__(DirectHttp, direct=self.answers)
 
 
 @pytest.fixture
-async def rig() -> Rig:
-    return Rig()
+async def rig() -> AnsweringRig:
+    return AnsweringRig()
 
 
-async def test_whole_request_is_answered_before_the_read_returns(rig: Rig) -> None:
+async def test_whole_request_is_answered_before_the_read_returns(rig: AnsweringRig) -> None:
     rig.protocol.data_received(HEAD + b"\r\n" + BODY)
     assert rig.transport.written == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
     assert rig.answers.asked == [BODY]
@@ -111,7 +64,7 @@ async def test_whole_request_is_answered_before_the_read_returns(rig: Rig) -> No
     ],
     ids=["body in pieces", "body after the head", "expect", "another route", "another method"],
 )
-async def test_other_requests_go_the_long_way(rig: Rig, pieces: list[bytes]) -> None:
+async def test_other_requests_go_the_long_way(rig: AnsweringRig, pieces: list[bytes]) -> None:
     for piece in pieces:
         rig.protocol.data_received(piece)
         await rig.settle()
@@ -120,14 +73,14 @@ async def test_other_requests_go_the_long_way(rig: Rig, pieces: list[bytes]) -> 
     assert rig.transport.written.endswith(b"long")
 
 
-async def test_nothing_is_direct_once_the_handler_wants_it_so(rig: Rig) -> None:
+async def test_nothing_is_direct_once_the_handler_wants_it_so(rig: AnsweringRig) -> None:
     rig.answers.direct_urls = set()
     rig.protocol.data_received(HEAD + b"\r\n" + BODY)
     await rig.settle()
     assert rig.long_way == ["/predict"]
 
 
-async def test_request_behind_one_under_way_waits_its_turn(rig: Rig) -> None:
+async def test_request_behind_one_under_way_waits_its_turn(rig: AnsweringRig) -> None:
     rig.answers.waits = asyncio.Event()
     rig.protocol.data_received(HEAD + b"\r\n" + BODY)
     rig.protocol.data_received(HEAD + b"\r\n" + BODY)
@@ -139,7 +92,7 @@ async def test_request_behind_one_under_way_waits_its_turn(rig: Rig) -> None:
     assert rig.transport.written.index(b"{}") < rig.transport.written.index(b"long")
 
 
-async def test_client_that_left_is_not_written_to(rig: Rig) -> None:
+async def test_client_that_left_is_not_written_to(rig: AnsweringRig) -> None:
     rig.answers.waits = asyncio.Event()
     rig.protocol.data_received(HEAD + b"\r\n" + BODY)
     await rig.settle()
@@ -150,7 +103,7 @@ async def test_client_that_left_is_not_written_to(rig: Rig) -> None:
     assert not rig.state.tasks
 
 
-async def test_server_that_leaves_finishes_and_says_so(rig: Rig) -> None:
+async def test_server_that_leaves_finishes_and_says_so(rig: AnsweringRig) -> None:
     rig.answers.waits = asyncio.Event()
     rig.protocol.data_received(HEAD + b"\r\n" + BODY)
     await rig.settle()
@@ -162,7 +115,7 @@ async def test_server_that_leaves_finishes_and_says_so(rig: Rig) -> None:
     assert rig.transport.closed
 
 
-async def test_slow_reader_holds_answers_back(rig: Rig) -> None:
+async def test_slow_reader_holds_answers_back(rig: AnsweringRig) -> None:
     rig.answers.waits = asyncio.Event()
     rig.protocol.data_received(HEAD + b"\r\n" + BODY)
     await rig.settle()
