@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 
 from predictor import packing
 from predictor.artifact import Checkpoint
-from predictor.distilbert_graph import GRID_MULTIPLE, build_graph, packed_feed
+from predictor.distilbert_graph import CELL_MOVE, INPUTS, build_graph, packed_feed, slot
 from predictor.engine import Logits
 from predictor.errors import CheckpointError, EngineUnavailableError
 from predictor.settings import PrecisionName
 
 _DEVICE = "CPU"
-_INPUTS = {"input_ids", "positions", "grid", "cells", "mask", "first"}
 # A forward's fixed cost, as tokens through the linear layers, and the linear layers' work per token as a multiple of
-# dim against attention's per squared length: see divide().
-_FORWARD_TOKENS = 48
+# dim against attention's per cell and column: see divide().
+_FORWARD_TOKENS = 20
 _LINEAR_PER_DIM = 6
 
 
@@ -47,7 +46,7 @@ class OpenVinoEngine:
         self._compute = _choose_precision(core, precision)
         self.precision = "int8" if checkpoint.quantised else self._compute
         self.threads = threads
-        self._allowance = _FORWARD_TOKENS * _LINEAR_PER_DIM * checkpoint.config.dim
+        self._forward_cost = _FORWARD_TOKENS * _LINEAR_PER_DIM * checkpoint.config.dim
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": self._compute,
             "INFERENCE_NUM_THREADS": threads,
@@ -66,9 +65,12 @@ class OpenVinoEngine:
         return "-".join(parts)
 
     def divide(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Group by length where the padded attention grid would cost more than another forward."""
-        grid = [-(-length // GRID_MULTIPLE) * GRID_MULTIPLE for length in lengths]
-        return packing.divide(grid, power=2, allowance=self._allowance)
+        """Group by length where long texts would widen the rows of short ones by more than another forward costs."""
+        return packing.divide(
+            [slot(length) for length in lengths],
+            cost=lambda longest, cells, _texts: packing.attention_cost(longest, cells, CELL_MOVE),
+            forward=self._forward_cost,
+        )
 
     def forward(self, ids: Sequence[NDArray[np.int32]]) -> Logits:
         """Give logits float32 [texts, labels]."""
@@ -95,7 +97,7 @@ def _read_quantised(core: ov.Core, checkpoint: Checkpoint) -> ov.Model:
     except RuntimeError as error:
         raise CheckpointError(f"{xml} or its .bin cannot be read as an OpenVINO graph: {_first_line(error)}") from error
     names = {name for parameter in graph.inputs for name in parameter.names}
-    if names != _INPUTS or not any("logits" in result.names for result in graph.outputs):
+    if names != set(INPUTS) or not any("logits" in result.names for result in graph.outputs):
         raise CheckpointError(f"{xml} has inputs {sorted(names)}: not a graph of this predictor, quantise it anew")
     return graph
 

@@ -1,30 +1,86 @@
-"""Divides a batch into forwards, so that one long text does not widen the attention grid of many short ones."""
+"""Where the texts of a batch go: into which forward, and beside which others in a row of attention's grid."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+Cost = Callable[[int, int, int], int]
+"""What texts together cost: of the longest's length, of all lengths' sum, and of their number."""
 
 
-def divide(lengths: Sequence[int], *, power: int, allowance: int) -> list[list[int]]:
-    """Group texts of similar length: a group is closed when its padding would cost more than a forward of its own.
-
-    Every text in a group costs as much as the group's longest. What that wastes is counted in ``length ** power`` and
-    summed; beyond ``allowance`` the next text opens a new group.
+def divide(lengths: Sequence[int], *, cost: Cost, forward: int) -> list[list[int]]:
+    """Group texts of similar length, as long as another forward is cheaper than what the longest costs the others.
 
     Args:
         lengths: tokens of each text.
-        power: 2 where only attention is padded, 1 where everything is.
-        allowance: the waste that equals one more forward's fixed cost, in units of ``length ** power``.
+        cost: of the texts of one forward.
+        forward: the fixed cost of one more, in the same unit.
 
     Returns:
         Indices into ``lengths``, each exactly once; within and across groups the longest first.
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-    groups: list[list[int]] = []
-    wasted = widest = 0
+    sums = [0, *accumulate(lengths[index] for index in order)]
+    ends = [place for place in range(1, len(order)) if lengths[order[place]] < lengths[order[place - 1]]]
+
+    def together(first: int, end: int) -> int:
+        return cost(lengths[order[first]], sums[end] - sums[first], end - first)
+
+    def groups(first: int, end: int) -> list[list[int]]:
+        def apart(place: int) -> int:
+            return together(first, place) + together(place, end) + forward
+
+        best = min((place for place in ends if first < place < end), key=apart, default=None)
+        if best is None or apart(best) >= together(first, end):
+            return [order[first:end]]
+        return groups(first, best) + groups(best, end)
+
+    return groups(0, len(order)) if order else []
+
+
+def attention_cost(width: int, cells: int, move: int) -> int:
+    """Give what attention costs in rows of ``width`` with room for ``cells``, in cells times columns attended to.
+
+    Args:
+        width: columns of a row.
+        cells: what the rows have to hold.
+        move: what bringing a cell into the grid and back costs, in columns.
+    """
+    return math.ceil(cells / width) * width * (width + move)
+
+
+def side_by_side(slots: Sequence[int], *, step: int, most: int, move: int) -> tuple[int, list[list[int]]]:
+    """Lay texts into as few cells as is worth it: several to a row, the longest first.
+
+    Args:
+        slots: columns each text takes, multiples of ``step``, none 0.
+        step: by which a row may be wider than the widest slot needs; up to twice as wide it may become.
+        most: widest row that may be shared.
+        move: see ``attention_cost``.
+
+    Returns:
+        The width of every row, and each row's texts in their order, as indices into ``slots``.
+    """
+    order = sorted(range(len(slots)), key=lambda index: (-slots[index], index))
+    widest = slots[order[0]]
+    if widest > most:
+        return widest, [[index] for index in order]
+    widths = range(widest, min(2 * widest, sum(slots), most) + 1, step)
+    fitted = [(width, _first_fit(slots, order, width)) for width in widths]
+    return min(fitted, key=lambda fit: attention_cost(fit[0], len(fit[1]) * fit[0], move))
+
+
+def _first_fit(slots: Sequence[int], order: Sequence[int], width: int) -> list[list[int]]:
+    rows: list[list[int]] = []
+    left: list[int] = []
     for index in order:
-        waste = widest - lengths[index] ** power
-        if not groups or wasted + waste > allowance:
-            groups.append([])
-            wasted, widest, waste = 0, lengths[index] ** power, 0
-        groups[-1].append(index)
-        wasted += waste
-    return groups
+        slot = slots[index]
+        for row, room in enumerate(left):
+            if room >= slot:
+                rows[row].append(index)
+                left[row] -= slot
+                break
+        else:
+            rows.append([index])
+            left.append(width - slot)
+    return rows

@@ -55,7 +55,7 @@ class TorchEngine:
 
     def divide(self, lengths: Sequence[int]) -> list[list[int]]:
         """Group by length where padding would cost more than another forward."""
-        return packing.divide(lengths, power=1, allowance=_FORWARD_TOKENS)
+        return packing.divide(lengths, cost=lambda longest, _tokens, texts: longest * texts, forward=_FORWARD_TOKENS)
 
     def forward(self, ids: Sequence[NDArray[np.int32]]) -> Logits:
         """Give logits float32 [texts, labels]; equal within rounding whatever stands beside a text."""

@@ -53,6 +53,11 @@ def test_a_text_alone_gets_bit_for_bit_the_answer_it_gets_in_any_batch(
     for first in range(0, len(texts), 5):
         group = [texts[first], texts[-1 - first % 3], texts[0]]
         np.testing.assert_array_equal(engine.forward(group)[0], alone[first])
+    # At every place in the widest rows that are shared.
+    longest = max(range(len(texts)), key=lambda index: len(texts[index]))
+    for index in range(0, longest, 3):
+        beside = engine.forward([texts[longest], *[texts[index]] * 40])
+        np.testing.assert_array_equal(beside, alone[[longest] + [index] * 40])
     repeated = engine.forward([texts[4]] * 37)
     np.testing.assert_array_equal(repeated, np.repeat(alone[4:5], 37, axis=0))
 
