@@ -7,10 +7,9 @@ import re
 import socket
 import statistics
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -44,6 +43,20 @@ class Seen:
     failed: int = 0
     without_retry_after: int = 0
 
+    def note(self, status: int, headers: Mapping[str, str], elapsed_ms: float) -> None:
+        """Count an answer."""
+        if status == 200:
+            self.answered_ms.append(elapsed_ms)
+            if spent := _INFERENCE.search(headers.get("server-timing", "")):
+                self.overhead_ms.append(elapsed_ms - float(spent[1]))
+        elif status == 503:
+            self.refused_ms.append(elapsed_ms)
+            self.without_retry_after += "retry-after" not in headers
+        elif status == 504:
+            self.late += 1
+        else:
+            self.failed += 1
+
     @staticmethod
     def percentile(values: Sequence[float], percent: int) -> float:
         """Give a percentile, rounded; nan of nothing."""
@@ -61,50 +74,83 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield client
 
 
-def lone_client(url: str, field_name: str, *, texts: UniqueTexts, seconds: float) -> tuple[float, Seen]:
-    """Send single texts one after another from a client that costs next to nothing; give texts per second too."""
+class Target:
+    """Where a closed loop sends its requests; as little as HTTP/1.1 needs, so that the client costs next to nothing.
+
+    Args:
+        url: the route.
+        field_name: the body's one key.
+    """
+
+    def __init__(self, url: str, field_name: str) -> None:
+        address = urlsplit(url)
+        self.host, self.port = str(address.hostname), int(address.port or 80)
+        self._field_name = field_name
+        self._head = f"POST {address.path} HTTP/1.1\r\nhost: {address.netloc}\r\ncontent-type: application/json\r\n"
+
+    def request(self, texts: Sequence[str]) -> bytes:
+        """Give the bytes to send."""
+        body = orjson.dumps({self._field_name: texts})
+        return f"{self._head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def lone_client(
+    target: Target, *, texts: UniqueTexts, seconds: float, before: Callable[[str], object] | None = None
+) -> Seen:
+    """Send single texts one after another.
+
+    Args:
+        target: where to.
+        texts: what to send.
+        seconds: how long.
+        before: called with each text before it is sent.
+    """
     seen = Seen()
-    address = urlsplit(url)
-    with closing(HTTPConnection(address.netloc, timeout=60)) as connection:
-        connection.connect()
-        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        started = time.perf_counter()
-        while (sent := time.perf_counter()) < started + seconds:
-            body = orjson.dumps({field_name: texts.take(1)})
-            connection.request("POST", address.path, body, {"content-type": "application/json"})
-            response = connection.getresponse()
-            response.read()
-            elapsed_ms = (time.perf_counter() - sent) * 1e3
-            if response.status != 200:
-                seen.failed += 1
-                continue
-            seen.answered_ms.append(elapsed_ms)
-            if spent := _INFERENCE.search(response.headers.get("server-timing", "")):
-                seen.overhead_ms.append(elapsed_ms - float(spent[1]))
-        return len(seen.answered_ms) / (time.perf_counter() - started), seen
+    end = time.perf_counter() + seconds
+    with closing(socket.create_connection((target.host, target.port), timeout=60)) as connection:
+        answer = connection.makefile("rb")
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while time.perf_counter() < end:
+            (text,) = texts.take(1)
+            if before is not None:
+                before(text)
+            request = target.request([text])
+            sent = time.perf_counter()
+            connection.sendall(request)
+            status, headers = read_head(b"".join(iter(answer.readline, b"\r\n")))
+            answer.read(int(headers["content-length"]))
+            seen.note(status, headers, (time.perf_counter() - sent) * 1e3)
+    return seen
 
 
 async def closed_loop(
-    client: aiohttp.ClientSession,
-    url: str,
-    field_name: str,
-    *,
-    texts: UniqueTexts,
-    clients: int,
-    size: int,
-    seconds: float,
+    target: Target, *, texts: UniqueTexts, clients: int, size: int, seconds: float
 ) -> tuple[float, Seen]:
     """Have ``clients`` each send the next request when the last is answered; give texts per second too."""
     seen = Seen()
     end = time.perf_counter() + seconds
 
     async def one() -> None:
+        reader, writer = await asyncio.open_connection(target.host, target.port)
         while time.perf_counter() < end:
-            await send(client, url, orjson.dumps({field_name: texts.take(size)}), seen)
+            request = target.request(texts.take(size))
+            sent = time.perf_counter()
+            writer.write(request)
+            status, headers = read_head(await reader.readuntil(b"\r\n\r\n"))
+            await reader.readexactly(int(headers["content-length"]))
+            seen.note(status, headers, (time.perf_counter() - sent) * 1e3)
+        writer.close()
 
     started = time.perf_counter()
     await asyncio.gather(*(one() for _ in range(clients)))
     return len(seen.answered_ms) * size / (time.perf_counter() - started), seen
+
+
+def read_head(head: bytes) -> tuple[int, dict[str, str]]:
+    """Give an answer's status and headers, names in lower case."""
+    first, *lines = head.decode("latin-1").strip().split("\r\n")
+    parted = (line.partition(":") for line in lines)
+    return int(first.split()[1]), {name.lower(): value.strip() for name, _, value in parted}
 
 
 async def open_loop(
@@ -139,17 +185,7 @@ async def send(client: aiohttp.ClientSession, url: str, body: bytes, seen: Seen)
     try:
         async with client.post(url, data=body, headers={"content-type": "application/json"}) as response:
             await response.read()
-            elapsed_ms = (time.perf_counter() - started) * 1e3
-            if response.status == 200:
-                seen.answered_ms.append(elapsed_ms)
-                if spent := _INFERENCE.search(response.headers.get("server-timing", "")):
-                    seen.overhead_ms.append(elapsed_ms - float(spent[1]))
-            elif response.status == 503:
-                seen.refused_ms.append(elapsed_ms)
-                seen.without_retry_after += "retry-after" not in response.headers
-            elif response.status == 504:
-                seen.late += 1
-            else:
-                seen.failed += 1
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            seen.note(response.status, headers, (time.perf_counter() - started) * 1e3)
     except (aiohttp.ClientError, TimeoutError):
         seen.failed += 1

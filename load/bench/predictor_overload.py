@@ -17,13 +17,14 @@ async def measure(options: argparse.Namespace, url: str, pid: int) -> list[tuple
     """Load in a closed loop, three times as much in an open one, then in a closed loop again."""
     texts = load.UniqueTexts(sample_texts(options.texts))
 
-    async def speed(client: load.aiohttp.ClientSession) -> float:
-        rate, _ = await load.closed_loop(client, url, "instances", texts=texts, clients=32, size=1, seconds=5)
+    async def speed() -> float:
+        target = load.Target(url, "instances")
+        rate, _ = await load.closed_loop(target, texts=texts, clients=32, size=1, seconds=5)
         return rate
 
+    await speed()
+    before = await speed()
     async with load.session() as client:
-        await speed(client)
-        before = await speed(client)
         resident = [m.resident_mb(pid)]
 
         async def watch() -> None:
@@ -37,7 +38,7 @@ async def measure(options: argparse.Namespace, url: str, pid: int) -> list[tuple
         )
         watching.cancel()
         await asyncio.sleep(1)
-        after = await speed(client)
+        after = await speed()
     return [
         ("capacity texts/s", round(before, 1)),
         ("offered texts/s", round(options.times * before, 1)),

@@ -1,7 +1,6 @@
 """The server against its own engine, and against FastAPI with a Hugging Face pipeline, over HTTP in the same rounds."""
 
 import argparse
-import asyncio
 import os
 import time
 from contextlib import ExitStack
@@ -9,15 +8,13 @@ from pathlib import Path
 
 import measuring as m
 import predictor_load as load
+import uvloop
 from random_checkpoint import SAMPLE, sample_texts
 
 from predictor.artifact import find_checkpoint
 from predictor.openvino_engine import OpenVinoEngine
 from predictor.settings import Settings
 from predictor.tokenizer import TextTokenizer
-
-PREDICTOR = ("/v1/models/sentiment:predict", "instances")
-BASELINE = ("/predict", "text")
 
 
 class OwnEngine:
@@ -44,19 +41,15 @@ class OwnEngine:
             done += len(batch)
         return done / (time.perf_counter() - started)
 
-    def single_ms(self, seconds: float) -> float:
-        """Run single texts; give the median forward."""
-        times = []
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            (text,) = self._tokenizer.encode(self._texts.take(1))
-            started = time.perf_counter()
-            self._engine.forward([text.ids])
-            times.append((time.perf_counter() - started) * 1e3)
-        return m.median(times)
+    def single_ms(self, text: str) -> float:
+        """Give the time of one text's forward."""
+        (encoded,) = self._tokenizer.encode([text])
+        started = time.perf_counter()
+        self._engine.forward([encoded.ids])
+        return (time.perf_counter() - started) * 1e3
 
 
-async def rounds(options: argparse.Namespace, urls: dict[str, str]) -> dict[str, list[float]]:
+async def rounds(options: argparse.Namespace, targets: dict[str, load.Target]) -> dict[str, list[float]]:
     """Measure everything a few times, one after another."""
     texts = load.UniqueTexts(sample_texts(options.texts))
     own = OwnEngine(options.model, options.threads, texts)
@@ -65,26 +58,29 @@ async def rounds(options: argparse.Namespace, urls: dict[str, str]) -> dict[str,
     def note(name: str, value: float) -> None:
         found.setdefault(name, []).append(value)
 
-    async with load.session() as client:
-        for _ in range(options.rounds):
-            note("engine alone, texts/s", own.texts_per_s(options.seconds, batch_tokens=Settings().max_batch_tokens))
-            note("engine alone, single ms", own.single_ms(options.seconds))
-            for name, url in urls.items():
-                field = (PREDICTOR if name == "predictor" else BASELINE)[1]
-                for clients, size in ((1, 1), (10, 1), (4, 16)):
-                    if clients == 1:  # its latency is the point: the client should be no part of it
-                        rate, seen = load.lone_client(url, field, texts=texts, seconds=options.seconds)
-                    else:
-                        rate, seen = await load.closed_loop(
-                            client, url, field, texts=texts, clients=clients, size=size, seconds=options.seconds
-                        )
-                    what = f"{name}, {clients} x {size}"
-                    note(f"{what}, texts/s", rate)
-                    note(f"{what}, p50 ms", seen.percentile(seen.answered_ms, 50))
-                    if seen.overhead_ms:
-                        note(f"{what}, p50 ms beside inference", seen.percentile(seen.overhead_ms, 50))
-                    if seen.failed or seen.late or seen.refused_ms:
-                        raise SystemExit(f"{what}: not every request was answered")
+    for _ in range(options.rounds):
+        note("engine alone, texts/s", own.texts_per_s(options.seconds, batch_tokens=Settings().max_batch_tokens))
+        # Each text goes through the engine alone right before it is sent: when the machine's speed changes, both do.
+        engine_ms: list[float] = []
+        seen = load.lone_client(
+            targets["predictor"],
+            texts=texts,
+            seconds=options.seconds,
+            before=lambda text, seen_ms=engine_ms: seen_ms.append(own.single_ms(text)),
+        )
+        note("engine alone, single ms", m.median(engine_ms))
+        note("lone client, p50 ms", seen.percentile(seen.answered_ms, 50))
+        note("lone client, p50 ms beside inference", seen.percentile(seen.overhead_ms, 50))
+        for name, target in targets.items():
+            for clients, size in ((1, 1), (10, 1), (4, 16)):
+                rate, seen = await load.closed_loop(
+                    target, texts=texts, clients=clients, size=size, seconds=options.seconds
+                )
+                what = f"{name}, {clients} x {size}"
+                note(f"{what}, texts/s", rate)
+                note(f"{what}, p50 ms", seen.percentile(seen.answered_ms, 50))
+                if seen.failed or seen.late or seen.refused_ms:
+                    raise SystemExit(f"{what}: not every request was answered")
     return found
 
 
@@ -110,14 +106,14 @@ def main() -> None:
         stack.enter_context(m.process(ours, env={"PREDICTOR_MODEL_DIR": str(options.model)}, ready=health))
         health = f"http://127.0.0.1:{ports[1]}/health"
         stack.enter_context(m.process(theirs, env={"BASELINE_MODEL": str(options.model)}, ready=health))
-        urls = {
-            "predictor": f"http://127.0.0.1:{ports[0]}{PREDICTOR[0]}",
-            "FastAPI + pipeline": f"http://127.0.0.1:{ports[1]}{BASELINE[0]}",
+        targets = {
+            "predictor": load.Target(f"http://127.0.0.1:{ports[0]}/v1/models/sentiment:predict", "instances"),
+            "FastAPI + pipeline": load.Target(f"http://127.0.0.1:{ports[1]}/predict", "text"),
         }
-        found = asyncio.run(rounds(options, urls))
+        found = uvloop.run(rounds(options, targets))
     rows = [(name, round(m.median(values), 2)) for name, values in found.items()]
     engine, single = "engine alone, texts/s", "engine alone, single ms"
-    beyond = [a - b for a, b in zip(found["predictor, 1 x 1, p50 ms"], found[single], strict=True)]
+    beyond = [a - b for a, b in zip(found["lone client, p50 ms"], found[single], strict=True)]
     rows += [
         ("server of engine, 4 x 16", ratio(found, "predictor, 4 x 16, texts/s", engine)),
         ("server of engine, 10 x 1", ratio(found, "predictor, 10 x 1, texts/s", engine)),

@@ -22,7 +22,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 from support.processes import REPO, TINY_MODEL, Server, environment, free_port, server
 
-from load.bench.predictor_load import UniqueTexts, closed_loop, lone_client, session
+from load.bench.predictor_load import Target, UniqueTexts, closed_loop, lone_client
 from load.bench.random_checkpoint import SMALL, write_checkpoint
 
 PREDICT = "/v1/models/sentiment:predict"
@@ -291,10 +291,11 @@ def test_many_clients_at_once_get_their_own_answers(tmp_path: Path) -> None:
 
 async def test_the_benchmarks_clients_see_every_answer_and_the_time_beside_inference(tmp_path: Path) -> None:
     with predictor(tmp_path, threads="1") as running:
-        url, texts = f"http://127.0.0.1:{running.port}{PREDICT}", UniqueTexts(["a lovely film"])
-        _, alone = await asyncio.to_thread(lone_client, url, "instances", texts=texts, seconds=0.2)
-        async with session() as client:
-            rate, together = await closed_loop(client, url, "instances", texts=texts, clients=4, size=3, seconds=0.2)
+        target, texts = Target(f"http://127.0.0.1:{running.port}{PREDICT}", "instances"), UniqueTexts(["a lovely film"])
+        first: list[str] = []
+        alone = await asyncio.to_thread(lone_client, target, texts=texts, seconds=0.2, before=first.append)
+        rate, together = await closed_loop(target, texts=texts, clients=4, size=3, seconds=0.2)
+        assert len(first) == len(alone.answered_ms)
         answered = len(alone.answered_ms) + 3 * len(together.answered_ms)
         assert metric(running, "predictor_texts_total") == answered > 0
     assert rate > 0
