@@ -64,7 +64,7 @@ class TokenisingThread:
     def _advance(self, job: Job) -> None:
         try:
             self._tokenise_slice(job)
-        except Exception:  # whatever the library raises, its thread has to live
+        except Exception:  # whatever the library raises, the thread it is in has to live
             log.exception("tokenising failed", extra={"texts": len(job.texts)})
             job.fail(InferenceFailedError("a text of this request cannot be tokenised"))
         if job.over or len(job.encoded) == len(job.texts):

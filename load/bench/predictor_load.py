@@ -8,7 +8,7 @@ import socket
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -107,8 +107,10 @@ def lone_client(
     """
     seen = Seen()
     end = time.perf_counter() + seconds
-    with closing(socket.create_connection((target.host, target.port), timeout=60)) as connection:
-        answer = connection.makefile("rb")
+    with (
+        socket.create_connection((target.host, target.port), timeout=60) as connection,
+        connection.makefile("rb") as answer,
+    ):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while time.perf_counter() < end:
             (text,) = texts.take(1)
@@ -185,7 +187,6 @@ async def send(client: aiohttp.ClientSession, url: str, body: bytes, seen: Seen)
     try:
         async with client.post(url, data=body, headers={"content-type": "application/json"}) as response:
             await response.read()
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            seen.note(response.status, headers, (time.perf_counter() - started) * 1e3)
+            seen.note(response.status, response.headers, (time.perf_counter() - started) * 1e3)
     except (aiohttp.ClientError, TimeoutError):
         seen.failed += 1

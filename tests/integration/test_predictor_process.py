@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -174,8 +174,10 @@ def test_readiness_falls_before_the_port_closes(tmp_path: Path) -> None:
         assert not stub.ServerReady(pb.ServerReadyRequest()).ready
         assert not stub.ModelReady(pb.ModelReadyRequest(name="sentiment")).ready
         assert get(running, "/v2/health/live")[0] == 200
-        status, headers, _ = post(running, {"instances": ["a lovely film"]})
-        assert (status, headers["connection"]) == (200, "close")
+        with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as kept_alive:
+            kept_alive.request("POST", PREDICT, json.dumps({"instances": ["a lovely film"]}))
+            answer = kept_alive.getresponse()
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
         assert running.process.wait(20) == 0
 
 

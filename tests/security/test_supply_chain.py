@@ -41,9 +41,7 @@ def secret_scanner() -> str:
 
 @pytest.mark.timeout(900)
 def test_no_secret_lies_in_the_tree() -> None:
-    scanner = require(
-        "detect-secrets", REPO / ".tools" / "bin" / "detect-secrets", Path(sys.executable).with_name("detect-secrets")
-    )
+    scanner = secret_scanner()
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=REPO, capture_output=True, text=True, check=True
     ).stdout.splitlines()
@@ -66,9 +64,7 @@ def test_no_secret_lies_in_the_tree() -> None:
 
 
 def test_scanner_would_find_a_secret(tmp_path: Path) -> None:
-    scanner = require(
-        "detect-secrets", REPO / ".tools" / "bin" / "detect-secrets", Path(sys.executable).with_name("detect-secrets")
-    )
+    scanner = secret_scanner()
     (tmp_path / "leak.py").write_text('KEY = "' + "AKIA" + "QWERTYUIOPASDFGH" + '"\n')
     run = subprocess.run(
         [scanner, "scan", "--disable-plugin", "KeywordDetector", "leak.py", "--all-files"], cwd=tmp_path,
