@@ -1,0 +1,1 @@
+"""HTTP as both servers speak it: connections, requests, replies."""
