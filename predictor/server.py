@@ -14,8 +14,6 @@ from predictor import tracing
 from predictor.batching.batcher import Batcher
 from predictor.batching.classifier import Classifier
 from predictor.batching.tokenising import TokenisingThread
-from predictor.connections import BoundedHttp, Bounds
-from predictor.direct_http import Direct
 from predictor.draining import Draining
 from predictor.loading import LoadedModel
 from predictor.metrics import Metrics
@@ -27,6 +25,9 @@ from predictor.protocol.requests import Limits
 from predictor.protocol.sdk_routes import add_error_handlers, add_routes
 from predictor.protocol.service import ServedModel
 from predictor.settings import Settings
+from serving.http.connection import HttpConnection
+from serving.http.exchange import Direct
+from serving.http.limits import HttpLimits, Slots
 from serving.throttling import Throttling
 
 if TYPE_CHECKING:
@@ -35,16 +36,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("predictor")
 
 _GRACE_S = 30
-_BOUNDS = Bounds(head_bytes=65_536, receive_s=30, connections=10_000)
 
 
 class _Server(ModelServer):
     """The SDK's server on uvloop and httptools, with the hot path in front and our errors throughout."""
 
-    def __init__(self, *, front: Draining, direct: Direct) -> None:
+    def __init__(self, *, front: Draining, direct: Direct, limits: HttpLimits) -> None:
         super().__init__(workers=1, grace_period=_GRACE_S, enable_latency_logging=False, enable_grpc=False)
         self._front = front
-        self._protocol = functools.partial(BoundedHttp, bounds=_BOUNDS, direct=direct)
+        self._protocol = functools.partial(
+            HttpConnection, limits=limits, slots=Slots(most=limits.connections), direct=direct
+        )
 
     def serve_grpc(self, *, port: int, served: ServedModel, metrics: Metrics, traced: "Traced | None") -> None:
         """Add our gRPC server to what is started and stopped together."""
@@ -116,7 +118,12 @@ def _run(settings: Settings, served: ServedModel, metrics: Metrics, traced: "Tra
         hot_path.only_asgi()
         app_in_front = traced.app(hot_path)
     front = Draining(app=app_in_front, model_name=served.name, pause_s=settings.drain_s, on_begin=hot_path.only_asgi)
-    server = _Server(front=front, direct=hot_path)
+    limits = HttpLimits(
+        receive_s=settings.receive_timeout_s,
+        keep_alive_s=settings.keep_alive_s,
+        connections=settings.max_connections,
+    )
+    server = _Server(front=front, direct=hot_path, limits=limits)
     if args.enable_grpc:
         server.serve_grpc(port=args.grpc_port, served=served, metrics=metrics, traced=traced)
     server.start([SentimentModel(served=served)])

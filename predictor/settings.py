@@ -48,6 +48,15 @@ class Settings(BaseSettings):
         1.5, description="Longest a request may be expected to wait for its turn, in s; beyond it 503 at once."
     )
     deadline_s: Annotated[float, Field(gt=0)] = Field(10.0, description="Longest a request may take, in s.")
+    max_connections: Positive = Field(
+        10_000, description="Client connections at a time; a further one takes an idle one's place, or is closed."
+    )
+    receive_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="Longest a request may take to arrive, in s."
+    )
+    keep_alive_s: Annotated[float, Field(gt=0)] = Field(
+        3_900.0, description="Longest a connection may be idle, in s; longer than the proxies in front keep one."
+    )
     drain_s: Annotated[float, Field(ge=0)] = Field(
         2.0, description="How long the port stays open after SIGTERM, not ready, in s; 0 closes it at once."
     )

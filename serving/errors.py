@@ -11,6 +11,7 @@ ServiceError                       500, and the base of all: status, code, sente
 ├── ModelNotFoundError             404: no such model, or no such version of it
 ├── MethodNotAllowedError          405
 ├── NotImplementedByServiceError   501: the protocol has it, this service does not
+├── VersionNotSupportedError       505: not HTTP/1.0 or HTTP/1.1
 └── DrainingError                  503: the process is about to leave
 
 Sentences never repeat input, and never hold a URL or a traceback.
@@ -133,7 +134,7 @@ class HeadersTooLargeError(ServiceError):
 
     status = 431
     code = "headers_too_large"
-    sentence = "The request line and headers are too large."
+    sentence = "The request's headers are too large, or too many."
 
 
 class NotFoundError(ServiceError):
@@ -174,6 +175,14 @@ class NotImplementedByServiceError(ServiceError):
     status = 501
     code = "not_implemented"
     sentence = "This is not served here."
+
+
+class VersionNotSupportedError(ServiceError):
+    """The request is in another version of HTTP."""
+
+    status = 505
+    code = "http_version_not_supported"
+    sentence = "HTTP/1.1 and HTTP/1.0 are spoken here."
 
 
 class DrainingError(ServiceError):

@@ -17,6 +17,9 @@ from kserve.model_server import ModelServer, app, args
 from kserve.protocol.dataplane import DataPlane
 from prometheus_client import REGISTRY
 
+from serving.http.connection import HttpConnection
+from serving.http.exchange import Direct
+from serving.http.limits import HttpLimits, Slots
 from serving.throttling import Throttling
 from transformer import logs, tracing
 from transformer.cache.in_force import InForceRecord
@@ -25,10 +28,8 @@ from transformer.cache.redis_cache import RedisCache
 from transformer.cache.redis_client import connect
 from transformer.cache.redis_health import RedisHealth
 from transformer.cache.tiers import MemoryCache, TieredCache
-from transformer.direct_http import Direct
 from transformer.draining import Draining
 from transformer.errors import PredictorError
-from transformer.http_limits import HttpLimits, LimitedHttp
 from transformer.metrics import Metrics
 from transformer.pipeline.pipeline import Pipeline
 from transformer.pipeline.predictor_client import PredictorClient
@@ -44,7 +45,6 @@ log = logging.getLogger(__name__)
 _REDIS_START_S = 0.3  # a Redis that is there answers within this; one that is not must not hold the pod back
 _REDIS_FLUSH_S = 1.0
 _LEARN_PAUSE_S = (0.2, 5.0)
-_MOST_HEAD_BYTES = 65_536
 _JSON_LENGTH = "inference-header-content-length"
 
 
@@ -93,7 +93,9 @@ class _Server(ModelServer):
     ) -> None:
         super().__init__(**options)
         self._front = front
-        self._protocol = functools.partial(LimitedHttp, limits=limits, direct=direct)
+        self._protocol = functools.partial(
+            HttpConnection, limits=limits, slots=Slots(most=limits.connections), direct=direct
+        )
         self.dataplane = _DataPlane(model_registry=self.registered_models, pipeline=pipeline, draining=front)
         self.model_repository_extension = _RefusingRepository()
 
@@ -252,7 +254,9 @@ def serve() -> None:
     if traced:
         traced.grpc()
     limits = HttpLimits(
-        head_bytes=_MOST_HEAD_BYTES, receive_s=settings.receive_timeout_s, connections=settings.max_connections
+        receive_s=settings.receive_timeout_s,
+        keep_alive_s=settings.keep_alive_s,
+        connections=settings.max_connections,
     )
     try:
         _Server(front=front, direct=hot_path, pipeline=pipeline, limits=limits, enable_latency_logging=False).start(

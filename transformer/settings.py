@@ -39,8 +39,15 @@ class Settings(BaseSettings):
         100, ge=1, description="Calls to the predictor at a time; misses beyond are refused at once with 503."
     )
 
-    max_connections: int = Field(10_000, ge=1, description="Client connections at a time; more are closed at once.")
+    max_connections: int = Field(
+        10_000,
+        ge=1,
+        description="Client connections at a time; a further one takes the place of an idle one, if any is.",
+    )
     receive_timeout_s: float = Field(30.0, gt=0, description="Longest a request may take to arrive, in s.")
+    keep_alive_s: float = Field(
+        3_900.0, gt=0, description="Longest a connection may be idle, in s; longer than the proxies in front keep one."
+    )
     drain_s: float = Field(
         2.0, ge=0, le=60, description="Between SIGTERM, when readiness falls, and the closing of the port, in s."
     )

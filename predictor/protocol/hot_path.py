@@ -14,12 +14,13 @@ import numpy as np
 import orjson
 
 from predictor.batching.job import Answer
-from predictor.direct_http import Headers, Reply
 from predictor.errors import BodyTooLargeError, MethodNotAllowedError, PredictorError
 from predictor.metrics import Metrics
 from predictor.protocol import oip
 from predictor.protocol.requests import parse_v1
 from predictor.protocol.service import ServedModel
+from serving.http.reply import JSON, Headers, Reply
+from serving.request_id import REQUEST_ID, RequestIds
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,6 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _V1 = re.compile(r"/v1/models/([^/:]+):predict")
 _OIP = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
-_JSON = (b"content-type", b"application/json")
 _BINARY = (b"content-type", b"application/octet-stream")
 _TIMEOUT = b"x-request-timeout-ms"
 
@@ -60,19 +60,24 @@ class HotPath:
             b"/v2/models/%b/infer" % model.name.encode(): _Call("v2_infer", (model.name, None)),
         }
         self.direct_urls: Collection[bytes] = self._direct_calls.keys()
+        self._request_ids = RequestIds()
 
     def only_asgi(self) -> None:
         """Take no request directly from now on: what stands in front of this application wants to see them all."""
         self.direct_urls = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
-        path = scope["path"] if scope["type"] == "http" else ""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        request_id, scope["headers"] = self._request_ids.identify(scope["headers"])
         if match := _V1.fullmatch(path):
             call = _Call("v1_predict", match.groups())
         elif match := _OIP.fullmatch(path):
             call = _Call("v2_infer", match.groups())
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _echoing(send, request_id))
             return
         try:
             body = await _read_body(scope, receive, max_bytes=self._model.limits.max_body_bytes)
@@ -83,9 +88,9 @@ class HotPath:
             self._count(call, error.status)
             # What may still come of the body is not read, so the connection cannot be used again.
             last = [(b"connection", b"close")] if isinstance(error, BodyTooLargeError) else []
-            await _send(send, _refusal(error, scope["headers"], *last))
+            await _send(send, _refusal(error, request_id, *last))
             return
-        reply = await _unless_gone(self._reply(call, scope["headers"], body), receive)
+        reply = await _unless_gone(self._reply(call, request_id, scope["headers"], body), receive)
         if reply is not None:
             await _send(send, reply)
 
@@ -97,22 +102,23 @@ class HotPath:
             headers: the request's.
             body: the whole body.
         """
-        return await self._reply(self._direct_calls[url], headers, body)
+        request_id, headers = self._request_ids.identify(headers)
+        return await self._reply(self._direct_calls[url], request_id, headers, body)
 
-    async def _reply(self, call: _Call, headers: Headers, body: bytes) -> Reply:
+    async def _reply(self, call: _Call, request_id: bytes, headers: Headers, body: bytes) -> Reply:
         try:
             _check_size(len(body), self._model.limits.max_body_bytes)
             time_left_s = _time_left_s(headers, at_most_s=self._model.deadline_s)
             content, said = await self._routes[call.route](call.names, headers, body, time_left_s)
-            reply = Reply(200, [*said, *_echoed(headers)], content)
+            reply = Reply(200, [*said, (REQUEST_ID, request_id)], content)
         except asyncio.CancelledError:
             self._count(call, 499)
             raise
         except PredictorError as error:
-            reply = _refusal(error, headers)
+            reply = _refusal(error, request_id)
         except Exception as error:
             log.exception("request failed", extra={"route": call.route, "error": type(error).__name__})
-            reply = _refusal(PredictorError("the predictor failed"), headers)
+            reply = _refusal(PredictorError("the predictor failed"), request_id)
         self._count(call, reply.status)
         return reply
 
@@ -132,7 +138,7 @@ class HotPath:
         )
         said = self._answer_headers(answer)
         if json_bytes is None:
-            return content, [_JSON, *said]
+            return content, [JSON, *said]
         return content, [_BINARY, (oip.HEADER_LENGTH, b"%d" % json_bytes), *said]
 
     async def _predict(
@@ -141,7 +147,7 @@ class HotPath:
         self._model.check_name(str(names[0]))
         texts = parse_v1(body, limits=self._model.limits)
         answer = await self._model.classifier.classify(texts, time_left_s=time_left_s)
-        return format_v1(answer, self._model.labels), [_JSON, *self._answer_headers(answer)]
+        return format_v1(answer, self._model.labels), [JSON, *self._answer_headers(answer)]
 
     def _answer_headers(self, answer: Answer) -> Headers:
         timing = answer.timing
@@ -167,7 +173,7 @@ def format_v1(answer: Answer, labels: Sequence[str]) -> bytes:
 
 def error_headers(error: PredictorError) -> Headers:
     """Give the headers of an error response."""
-    headers = [_JSON]
+    headers = [JSON]
     if isinstance(error, MethodNotAllowedError):
         headers.append((b"allow", b"POST"))
     if error.retry_after_s is not None:
@@ -175,12 +181,20 @@ def error_headers(error: PredictorError) -> Headers:
     return headers
 
 
-def _refusal(error: PredictorError, headers: Headers, *more: tuple[bytes, bytes]) -> Reply:
-    return Reply(error.status, [*error_headers(error), *more, *_echoed(headers)], orjson.dumps(error.body()))
+def _refusal(error: PredictorError, request_id: bytes, *more: tuple[bytes, bytes]) -> Reply:
+    headers = [*error_headers(error), *more, (REQUEST_ID, request_id)]
+    return Reply(error.status, headers, orjson.dumps(error.body()))
 
 
-def _echoed(headers: Headers) -> Headers:
-    return [(name, value) for name, value in headers if name == b"x-request-id"]
+def _echoing(send: Send, request_id: bytes) -> Send:
+    """Give what sends an answer of the SDK's with the request's id."""
+
+    async def send_with_id(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", []), (REQUEST_ID, request_id)]
+        await send(message)
+
+    return send_with_id
 
 
 def _check_size(size: int, max_bytes: int) -> None:
@@ -192,7 +206,7 @@ async def _read_body(scope: Scope, receive: Receive, *, max_bytes: int) -> bytes
     if scope["method"] != "POST":
         raise MethodNotAllowedError("this route takes POST")
     announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    _check_size(int(announced) if announced.isdigit() else 0, max_bytes)
+    _check_size(int(announced), max_bytes)  # the connection has read it as a number
     chunks: list[bytes] = []
     size = 0
     while True:

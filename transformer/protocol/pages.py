@@ -78,7 +78,7 @@ class Page:
         said = [*self._fixed, (b"etag", self._etag)]
         if headers.get("if-none-match", "").encode() == self._etag:
             return 304, said, b""
-        return 200, [*said, (b"content-length", b"%d" % len(self.content))], self.content
+        return 200, said, self.content
 
 
 def pages(*, playground: bool) -> Mapping[str, Page]:

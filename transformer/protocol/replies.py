@@ -1,43 +1,22 @@
-"""An answer before it is written to a connection."""
+"""The transformer's answers before they are written to a connection."""
 
 import time
-from typing import NamedTuple
 
+from serving.http.reply import JSON, Headers, Reply
 from transformer.errors import TransformerError
 from transformer.pipeline.pipeline import Classified
 
-Headers = list[tuple[bytes, bytes]]
-"""Header names (lower case) and values as ASGI gives them."""
-
-_JSON = (b"content-type", b"application/json")
 _OUTCOMES = {outcome: outcome.encode() for outcome in ("hit", "miss", "partial")}
-
-
-class Reply(NamedTuple):
-    """A whole answer.
-
-    Attributes:
-        status: HTTP status code.
-        headers: all that the service has to say, ``content-length`` among them.
-        content: the body.
-        outcome: the cache outcome it counts as: ``hit``, ``miss``, ``partial``, ``error`` or ``other``.
-    """
-
-    status: int
-    headers: Headers
-    content: bytes
-    outcome: str
 
 
 def json_reply(status: int, content: bytes, request_id: bytes, *more: tuple[bytes, bytes], outcome: str) -> Reply:
     """Make an answer of JSON bytes."""
-    length = (b"content-length", b"%d" % len(content))
-    return Reply(status, [_JSON, length, (b"x-request-id", request_id), *more], content, outcome)
+    return Reply(status, [JSON, (b"x-request-id", request_id), *more], content, outcome)
 
 
 def error_reply(error: TransformerError, request_id: bytes, *more: tuple[bytes, bytes]) -> Reply:
     """Make the answer that tells of an error."""
-    headers = list(more)
+    headers: Headers = list(more)
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
     return json_reply(error.status, error.body(), request_id, *headers, outcome="error")
@@ -48,8 +27,7 @@ def answer_reply(classified: Classified, request_id: bytes, *, started: float) -
     content = b'{"predictions":[' + b",".join([answer.json for answer in classified.answers]) + b"]}"
     outcome = classified.outcome
     headers = [
-        _JSON,
-        (b"content-length", b"%d" % len(content)),
+        JSON,
         (b"x-cache", _OUTCOMES[outcome]),
         (b"x-model-version", classified.model.version_header),
         (b"x-request-id", request_id),

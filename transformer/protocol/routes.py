@@ -1,8 +1,7 @@
 """The hot path: the routes that carry the traffic, in front of the SDK's application; as plain ASGI, and without it."""
 
-import itertools
+import asyncio
 import logging
-import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, MutableMapping
@@ -11,6 +10,8 @@ from typing import Any, NamedTuple
 import orjson
 from starlette import datastructures
 
+from serving.http.reply import Headers, Reply
+from serving.request_id import REQUEST_ID, RequestIds
 from transformer.errors import (
     MethodNotAllowedError,
     NotFoundError,
@@ -20,7 +21,7 @@ from transformer.errors import (
 from transformer.metrics import Metrics
 from transformer.pipeline.pipeline import Pipeline
 from transformer.protocol.pages import Page
-from transformer.protocol.replies import Headers, Reply, answer_reply, error_reply, json_reply
+from transformer.protocol.replies import answer_reply, error_reply, json_reply
 from transformer.protocol.schema import RequestSchema
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_LONGEST_REQUEST_ID = 128
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 # A client that is still sending when its connection closes loses the answer: bodies up to so many limits are read to
 # their end and thrown away.
@@ -94,7 +94,7 @@ class HotPath:
         }
         self._direct_routes = {path.encode("latin-1"): route for path, route in self._routes.items()}
         self.direct_urls: Collection[bytes] = self._direct_routes.keys()
-        self._request_ids = map("{}-{:x}".format, itertools.repeat(os.urandom(6).hex()), itertools.count())
+        self._request_ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -104,7 +104,7 @@ class HotPath:
         started = time.perf_counter()
         path = scope["path"]
         route = self._routes.get(path)
-        request_id, scope["headers"] = self._identified(scope["headers"])
+        request_id, scope["headers"] = self._request_ids.identify(scope["headers"])
         self._metrics.in_flight += 1
         status, outcome, name = 500, "error", route.name if route else _name_of(path)
         try:
@@ -136,10 +136,12 @@ class HotPath:
             url: the request target.
             headers: the request's.
             body: the whole body.
+
+        Cancelled, it leaves; the forward that it has begun goes on for others and for the cache.
         """
         started = time.perf_counter()
         route = self._direct_routes[url]
-        request_id, headers = self._identified(headers)
+        request_id, headers = self._request_ids.identify(headers)
         begun = self._begin(route, headers, body, request_id, started)
         if not isinstance(begun, Reply):
             return self._finish(begun, route, headers, started)
@@ -152,6 +154,9 @@ class HotPath:
         self._metrics.in_flight += 1
         try:
             reply = await begun
+        except asyncio.CancelledError:
+            self._count(route.name, "POST", headers, 499, "error", started)
+            raise
         finally:
             self._metrics.in_flight -= 1
         self._count(route.name, "POST", headers, reply.status, reply.outcome, started)
@@ -198,7 +203,7 @@ class HotPath:
         if self._access_log:
             extra = {
                 "event": "request", "method": method, "route": name, "status": status, "cache": outcome,
-                "ms": round(seconds * 1000, 3), "request_id": _first(headers, b"x-request-id"),
+                "ms": round(seconds * 1000, 3), "request_id": _first(headers, REQUEST_ID),
                 "trace_id": _trace_id(headers),
             }  # fmt: skip
             access.info("%s %s", method, name, extra=extra)
@@ -245,7 +250,7 @@ class HotPath:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                message["headers"] = [*message["headers"], (REQUEST_ID, request_id)]
             await send(message)
 
         if scope["method"] in ("GET", "HEAD"):
@@ -285,14 +290,6 @@ class HotPath:
             raise _ClientGoneError
         return b"".join(parts)
 
-    def _identified(self, headers: Headers) -> tuple[bytes, Headers]:
-        """Give the client's request id when it is one a log can bear, else a new one, and headers that carry it."""
-        for name, value in headers:
-            if name == b"x-request-id" and _is_plain(value):
-                return bytes(value), headers
-        made = next(self._request_ids).encode()
-        return made, [*(header for header in headers if header[0] != b"x-request-id"), (b"x-request-id", made)]
-
 
 def _failed(headers: Headers, request_id: bytes) -> Reply:
     extra = {"event": "bug", "request_id": request_id.decode(), "trace_id": _trace_id(headers)}
@@ -312,10 +309,6 @@ def _trace_id(headers: Headers) -> str | None:
     return None
 
 
-def _is_plain(value: bytes) -> bool:
-    return 0 < len(value) <= _LONGEST_REQUEST_ID and value.isascii() and value.decode().isprintable()
-
-
 def _name_of(path: str) -> str:
     """Name a route of the SDK's for counters: few names however many paths strangers try."""
     if path.startswith("/v2/models/") and path.endswith("/infer"):
@@ -331,12 +324,13 @@ async def _send_page(send: Send, page: Page, scope: Scope, request_id: bytes) ->
     if scope["method"] not in ("GET", "HEAD"):
         return await _send(send, error_reply(MethodNotAllowedError(), request_id, (b"allow", b"GET, HEAD")))
     status, headers, content = page.answer(datastructures.Headers(scope=scope))
-    content = b"" if scope["method"] == "HEAD" else content
-    return await _send(send, Reply(status, [*headers, (b"x-request-id", request_id)], content, "other"))
+    return await _send(send, Reply(status, [*headers, (REQUEST_ID, request_id)], content, "other"))
 
 
 async def _send(send: Send, reply: Reply) -> tuple[int, str]:
     """Send an answer as ASGI; give what it counts as."""
-    await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+    # 304 stands for another answer's content, and says nothing of its own.
+    length = [] if reply.status == 304 else [(b"content-length", b"%d" % len(reply.content))]
+    await send({"type": "http.response.start", "status": reply.status, "headers": [*reply.headers, *length]})
     await send({"type": "http.response.body", "body": reply.content})
     return reply.status, reply.outcome

@@ -1,0 +1,135 @@
+"""A request that is under way: with its handler directly, or with an ASGI application."""
+
+import asyncio
+import logging
+import urllib.parse
+from collections.abc import Callable, Container, Coroutine
+from typing import Any, Protocol
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from serving.http.head import Head
+from serving.http.reply import Headers, Reply
+
+log = logging.getLogger("uvicorn.error")
+
+
+class Direct(Protocol):
+    """What answers hot routes without ASGI."""
+
+    @property
+    def direct_urls(self) -> Container[bytes]:
+        """Give the request targets that ``answer`` takes, POST only; empty while answers need more than it does."""
+
+    def answer(self, url: bytes, headers: Headers, body: bytes) -> Reply | Coroutine[Any, Any, Reply]:
+        """Answer at once, or give what will; it raises nothing, and is cancelled when the client goes."""
+
+
+class Event(Protocol):
+    """Something that an exchange waits for."""
+
+    def set(self) -> None:
+        """Say that it has happened."""
+
+
+class Exchange(Protocol):
+    """A request whose answer is owed.
+
+    Attributes:
+        keep_alive: whether the connection lives on after the answer.
+        disconnected: that nobody waits for the answer any more; then ``message_event`` is set.
+    """
+
+    keep_alive: bool
+    disconnected: bool
+
+    @property
+    def response_started(self) -> bool:
+        """Whether a part of the answer was written."""
+
+    @property
+    def message_event(self) -> Event:
+        """Give what to set after a change."""
+
+
+class DirectExchange:
+    """A request that a handler is answering.
+
+    Args:
+        coming: the answer to be.
+        keep_alive: whether another request may follow.
+        send: writes the answer, once it may be written.
+    """
+
+    __slots__ = ("_coming", "_send", "_task", "disconnected", "keep_alive", "response_started")
+
+    def __init__(
+        self,
+        coming: Coroutine[Any, Any, Reply],
+        *,
+        keep_alive: bool,
+        send: Callable[["DirectExchange", Reply], Coroutine[Any, Any, None]],
+    ) -> None:
+        self._coming = coming
+        self._send = send
+        self._task: asyncio.Task[None] | None = None
+        self.keep_alive = keep_alive
+        self.disconnected = self.response_started = False
+
+    @property
+    def message_event(self) -> "DirectExchange":
+        """Give itself: the only thing that can happen is that the client goes."""
+        return self
+
+    def set(self) -> None:
+        """Stop the work when nobody waits for it any more."""
+        if self.disconnected and self._task is not None:
+            self._task.cancel()
+
+    async def run(self) -> None:
+        """Wait for the answer and send it."""
+        if self.disconnected:
+            self._coming.close()
+            return
+        self._task = asyncio.current_task()
+        reply = await self._coming
+        self._task = None
+        await self._send(self, reply)
+
+
+def asgi_exchange(
+    head: Head, *, connection: Any, about: dict[str, Any], default_headers: Headers, on_response: Callable[[], None]
+) -> Any:
+    """Give uvicorn's cycle for a request.
+
+    Args:
+        head: the request's.
+        connection: what the cycle writes to and reads by, as transport and as flow control.
+        about: what every scope of the connection holds.
+        default_headers: uvicorn's own for every answer.
+        on_response: called after the answer's last byte.
+    """
+    path, _, query = head.target.partition(b"?")
+    scope = {
+        **about,
+        "http_version": head.version,
+        "method": head.method.decode("ascii"),
+        "path": urllib.parse.unquote(path.decode("ascii")),
+        "raw_path": path,
+        "query_string": query,
+        "headers": head.headers,
+        "state": about["state"].copy(),
+    }
+    return RequestResponseCycle(
+        scope=scope,
+        transport=connection,
+        flow=connection,
+        logger=log,
+        access_logger=log,
+        access_log=False,
+        default_headers=default_headers,
+        message_event=asyncio.Event(),
+        expect_100_continue=head.expects_continue,
+        keep_alive=head.keep_alive,
+        on_response=on_response,
+    )

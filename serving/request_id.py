@@ -1,0 +1,32 @@
+"""Request ids: the client's own where a log and a header can bear it, else one made here."""
+
+import itertools
+import os
+
+from serving.http.reply import Headers
+
+REQUEST_ID = b"x-request-id"
+_LONGEST = 128
+
+
+def is_plain(value: bytes) -> bool:
+    """Say whether an id is 1 to 128 printable ASCII characters."""
+    return 0 < len(value) <= _LONGEST and value.isascii() and value.decode().isprintable()
+
+
+class RequestIds:
+    """Gives every request exactly one id; those made here are unique among all processes."""
+
+    def __init__(self) -> None:
+        self._made = map("{}-{:x}".format, itertools.repeat(os.urandom(6).hex()), itertools.count())
+
+    def identify(self, headers: Headers) -> tuple[bytes, Headers]:
+        """Give a request's id, and its headers with that id and no other.
+
+        The client's id counts when it sends exactly one and that one is plain.
+        """
+        sent = [value for name, value in headers if name == REQUEST_ID]
+        if len(sent) == 1 and is_plain(sent[0]):
+            return sent[0], headers
+        made = next(self._made).encode()
+        return made, [*(header for header in headers if header[0] != REQUEST_ID), (REQUEST_ID, made)]
