@@ -29,4 +29,5 @@ class RequestIds:
         if len(sent) == 1 and is_plain(sent[0]):
             return sent[0], headers
         made = next(self._made).encode()
-        return made, [*(header for header in headers if header[0] != REQUEST_ID), (REQUEST_ID, made)]
+        others = [header for header in headers if header[0] != REQUEST_ID] if sent else headers
+        return made, [*others, (REQUEST_ID, made)]

@@ -17,7 +17,7 @@ from serving.http.body import Body, ChunkedBody, SizedBody
 from serving.http.exchange import Direct, DirectExchange, asgi_exchange
 from serving.http.head import Head
 from serving.http.limits import Deadline, HttpLimits, Slots
-from serving.http.reply import Reply
+from serving.http.reply import Headers, Reply
 
 _HIGH_WATER_BYTES = 65_536
 _END = b"\r\n\r\n"
@@ -64,6 +64,8 @@ class HttpConnection(asyncio.Protocol):
             "root_path": config.root_path,
             "state": app_state,
         }
+        self._default_headers: Headers = []
+        self._default_lines = b""
         self._deadline = Deadline(clock=self._loop)
         self._transport: Any  # asyncio.Transport, of which uvloop's is no subclass
         self._unread = b""
@@ -71,10 +73,12 @@ class HttpConnection(asyncio.Protocol):
         self._blank_bytes = 0
         self._body: Body | None = None  # of the request whose last byte is not here yet
         self._exchange: Any = None  # the answer that is owed; an Exchange
-        self._receiving = self._told_to_wait = False
+        self._idle = self._receiving = self._told_to_wait = False
         self._client_is_done = self._reading_paused = self._ending = False
         self.write_paused = False
         self._may_write = asyncio.Event()
+        self.idle_since_s = 0.0
+        self._now = self._loop.time
 
     # What the event loop and the server call.
 
@@ -118,6 +122,7 @@ class HttpConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Hold answers back from a client that does not read; it has so much time."""
         self.write_paused = True
+        self._set_busy()
         self._may_write.clear()
         self._deadline.set(self._limits.receive_s, self._transport.abort)
 
@@ -279,12 +284,22 @@ class HttpConnection(asyncio.Protocol):
             self._advance()
 
     def _write_reply(self, reply: Reply, *, keep_alive: bool) -> None:
-        lines = [b"%b: %b\r\n" % header for header in reply.headers]
-        lines += [b"%b: %b\r\n" % header for header in self._state.default_headers]
-        lines.append(b"content-length: %d\r\n" % len(reply.content))
-        if not keep_alive:
-            lines.append(b"connection: close\r\n")
-        self.write(b"%b%b\r\n%b" % (STATUS_LINE[reply.status], b"".join(lines), reply.content))
+        default = self._state.default_headers
+        if default is not self._default_headers:
+            # uvicorn makes them anew every second.
+            self._default_headers = default
+            self._default_lines = b"".join([b"%b: %b\r\n" % header for header in default])
+        lines = (
+            STATUS_LINE[reply.status],
+            b"\r\n".join([b": ".join(header) for header in reply.headers]),
+            b"\r\n",
+            self._default_lines,
+            b"content-length: %d\r\n\r\n" % len(reply.content)
+            if keep_alive
+            else b"content-length: %d\r\nconnection: close\r\n\r\n" % len(reply.content),
+            reply.content,
+        )
+        self._transport.write(b"".join(lines))
 
     def _cycle_ended(self) -> None:
         self._exchange = None
@@ -302,31 +317,50 @@ class HttpConnection(asyncio.Protocol):
 
     def _wait(self) -> None:
         """Set the time for what must come next, and stop reading while too much waits its turn."""
-        crowded = len(self._unread) - self._at > max(_HIGH_WATER_BYTES, self._limits.head_bytes)
+        waiting_bytes = len(self._unread) - self._at
+        if not waiting_bytes and self._idle and self._exchange is None and self._body is None and not self._blank_bytes:
+            self.idle_since_s = self._now()  # a hot route, answered at once: nothing else has changed
+            return
+        crowded = waiting_bytes > max(_HIGH_WATER_BYTES, self._limits.head_bytes)
         if crowded is not self._reading_paused and not (self._client_is_done or self._transport.is_closing()):
             self._reading_paused = crowded
             (self._transport.pause_reading if crowded else self._transport.resume_reading)()
         if self.write_paused:
             return
-        if self._body is None and self._exchange is None:
-            if self._client_is_done:
-                self._end()
-            elif self._at == len(self._unread) and not self._blank_bytes:
-                self._unread, self._at = b"", 0
-                self._slots.idle(self)
-                self._deadline.set(self._limits.keep_alive_s, self.let_go)
-            else:
-                self._expect_more()
-        elif self._body is not None:
+        if self._body is not None:
             self._expect_more()
-        elif not self._client_is_done:
-            self._slots.busy(self)
-            self._deadline.clear()
+        elif self._exchange is not None:
+            self._set_busy()
+            if not self._client_is_done:
+                self._deadline.clear()
+        elif self._client_is_done:
+            self._end()
+        elif waiting_bytes or self._blank_bytes:
+            self._expect_more()
+        else:
+            self._set_idle()
+
+    def _set_busy(self) -> None:
+        self._idle = False
+        self._slots.busy(self)
+
+    def _set_idle(self) -> None:
+        self._idle = True
+        self.idle_since_s = self._now()
+        self._slots.idle(self)
+        self._deadline.set(self._limits.keep_alive_s, self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        left_s = self.idle_since_s + self._limits.keep_alive_s - self._now()
+        if left_s > 0:
+            self._deadline.set(left_s, self._end_if_idle)
+        else:
+            self._end()
 
     def _expect_more(self) -> None:
         if not self._receiving:
             self._receiving = True
-            self._slots.busy(self)
+            self._set_busy()
             self._deadline.set(self._limits.receive_s, self._too_slow)
 
     def _too_slow(self) -> None:

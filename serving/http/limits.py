@@ -31,7 +31,13 @@ class HttpLimits:
 
 
 class Idle(Protocol):
-    """A connection that can be let go."""
+    """A connection that can be let go.
+
+    Attributes:
+        idle_since_s: when its last answer was given, on the loop's clock.
+    """
+
+    idle_since_s: float
 
     def let_go(self) -> None:
         """Close: nothing is under way."""
@@ -50,12 +56,12 @@ class Slots:
         self._most = most
         # Dicts keep their order: the first has waited longest.
         self._unused: dict[Idle, None] = {}
-        self._idle: dict[Idle, None] = {}
+        self._idle: dict[Idle, float] = {}
 
     def take(self, connection: Idle, *, taken: int) -> bool:
         """Give a newcomer a place, or False when ``taken`` are too many and none of them is idle."""
         if taken > self._most:
-            longest = next(iter(self._unused), None) or next(iter(self._idle), None)
+            longest = next(iter(self._unused), None) or self._idle_longest()
             if longest is None:
                 return False
             self.busy(longest)
@@ -64,14 +70,27 @@ class Slots:
         return True
 
     def idle(self, connection: Idle) -> None:
-        """Note that an answer has been given and nothing else is under way."""
-        self._idle.pop(connection, None)
-        self._idle[connection] = None
+        """Note that an answer has been given and nothing else is under way.
+
+        A connection that is idle again before anybody looks need not say so: its ``idle_since_s`` tells.
+        """
+        self._unused.pop(connection, None)
+        self._idle[connection] = connection.idle_since_s
 
     def busy(self, connection: Idle) -> None:
         """Note that a connection is used, or has ended."""
         self._unused.pop(connection, None)
         self._idle.pop(connection, None)
+
+    def _idle_longest(self) -> Idle | None:
+        while self._idle:
+            connection, noted_s = next(iter(self._idle.items()))
+            if connection.idle_since_s == noted_s:
+                return connection
+            # It was used since: it goes behind those that were not.
+            del self._idle[connection]
+            self._idle[connection] = connection.idle_since_s
+        return None
 
 
 class Deadline:

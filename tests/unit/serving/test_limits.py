@@ -12,6 +12,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.gone = False
+        self.idle_since_s = 0.0
 
     def let_go(self) -> None:
         self.gone = True
@@ -39,9 +40,10 @@ def test_newcomer_gets_the_place_of_the_one_that_is_idle_longest(three: list[Con
         assert slots.take(one, taken=1)
         slots.busy(one)
         slots.idle(one)
-    slots.idle(three[0])
+    three[0].idle_since_s = 1.0  # used again
     assert slots.take(Connection(), taken=4)
     assert [one.gone for one in three] == [False, True, False]
+    assert slots.take(Connection(), taken=4)  # that newcomer is the first to go: it was never used
 
 
 def test_newcomer_is_turned_away_when_all_are_busy(three: list[Connection]) -> None:
