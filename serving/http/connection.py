@@ -12,7 +12,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 
-from serving.errors import HeadersTooLargeError, RequestTimeoutError, ServiceError
+from serving.errors import HeadersTooLargeError, MalformedRequestError, RequestTimeoutError, ServiceError
 from serving.http.body import Body, ChunkedBody, SizedBody
 from serving.http.exchange import Direct, DirectExchange, asgi_exchange
 from serving.http.head import Head
@@ -21,6 +21,7 @@ from serving.http.reply import Headers, Reply
 
 _HIGH_WATER_BYTES = 65_536
 _END = b"\r\n\r\n"
+_BEGINNINGS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\r"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STILL_THERE_S = 0.25
 
@@ -192,6 +193,8 @@ class HttpConnection(asyncio.Protocol):
         if (end - at if end > 3 else len(unread) - at) > self._limits.head_bytes:
             raise HeadersTooLargeError
         if end == 3:
+            if at < len(unread) and unread[at] not in _BEGINNINGS:
+                raise MalformedRequestError  # it would have to be waited for in vain
             return False
         head = Head(unread[at:end], fields=self._limits.fields)
         self._blank_bytes = 0

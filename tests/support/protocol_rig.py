@@ -81,15 +81,17 @@ class Rig:
 
     Args:
         urls: the hot routes.
+        app: another application.
+        answers: another handler of hot routes.
         limits: what the connection may cost.
     """
 
-    def __init__(self, *urls: bytes, **limits: Any) -> None:
+    def __init__(self, *urls: bytes, app: Any = None, answers: Any = None, **limits: Any) -> None:
         self.long_way: list[str] = []
         self.bodies: list[bytes] = []
         self.may_read: asyncio.Event | None = None
 
-        async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def long(scope: Any, receive: Any, send: Any) -> None:
             self.long_way.append(scope["path"])
             if self.may_read:
                 await self.may_read.wait()
@@ -104,12 +106,12 @@ class Rig:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
             await send({"type": "http.response.body", "body": b"long"})
 
-        self.answers = Answers(*urls)
+        self.answers = answers or Answers(*urls)
         self.transport = Transport()
         self.state = ServerState()
         self.limits = HttpLimits(**{**LONG_TIMES, **limits})
         self.protocol = HttpConnection(
-            config=Config(app=app, log_config=None),
+            config=Config(app=app or long, log_config=None),
             server_state=self.state,
             app_state={},
             _loop=asyncio.get_running_loop(),
