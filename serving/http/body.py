@@ -6,7 +6,7 @@ from typing import Protocol
 from serving.errors import HeadersTooLargeError, MalformedRequestError
 
 _FIELD_BYTES = rb"[^\x00-\x08\x0a-\x1f\x7f]*"
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;" + _FIELD_BYTES + rb")?")
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;" + _FIELD_BYTES + rb")?")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:" + _FIELD_BYTES)
 _LONGEST_SIZE_DIGITS = 15
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import atheris
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
-with atheris.instrument_imports(include=["transformer", "predictor", "fuzz"]):
+with atheris.instrument_imports(include=["transformer", "predictor", "serving", "fuzz"]):
     from fuzz.targets import SEEDS, TARGETS
 
 

@@ -8,6 +8,9 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from fuzz.connections import SEEDS as CONNECTION_SEEDS
+from fuzz.connections import http_bytes, http_requests
+
 from predictor.errors import InvalidRequestError as PredictorInvalidRequestError
 from predictor.protocol.oip import parse_infer, unpack_bytes
 from predictor.protocol.requests import Limits, parse_v1
@@ -193,7 +196,7 @@ TARGETS: dict[str, Callable[[bytes], Any]] = {
     target.__name__: target
     for target in (
         predict_body, v1_body, stored_value, cache_key, in_force_record, predictor_answer, oip_rest, oip_binary,
-        predictor_v1, transformer_oip,
+        predictor_v1, transformer_oip, http_requests, http_bytes,
     )
 }  # fmt: skip
 
@@ -220,3 +223,4 @@ SEEDS: dict[str, list[bytes]] = {
     "predictor_v1": [b'{"instances": ["a"]}'],
 }
 SEEDS["transformer_oip"] = SEEDS["oip_rest"]
+SEEDS |= CONNECTION_SEEDS

@@ -14,7 +14,9 @@ _CASES = 20_000 if FULL else 500
 
 
 @pytest.mark.timeout(3_000)
-@pytest.mark.parametrize("name", TARGETS if FULL else ["predict_body", "stored_value", "oip_rest"])
+@pytest.mark.parametrize(
+    "name", TARGETS if FULL else ["predict_body", "stored_value", "oip_rest", "http_requests", "http_bytes"]
+)
 def test_no_path_breaks_a_promise(name: str, tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, str(_SCRIPT), name, str(_CASES)], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Coroutine
+from types import SimpleNamespace
 from typing import Any
 
-from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from serving.http.connection import HttpConnection
@@ -111,7 +111,7 @@ class Rig:
         self.state = ServerState()
         self.limits = HttpLimits(**{**LONG_TIMES, **limits})
         self.protocol = HttpConnection(
-            config=Config(app=app or long, log_config=None),
+            config=SimpleNamespace(loaded=True, loaded_app=app or long, asgi_version="3.0", root_path=""),
             server_state=self.state,
             app_state={},
             _loop=asyncio.get_running_loop(),

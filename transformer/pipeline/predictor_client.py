@@ -28,7 +28,7 @@ FORWARDED_HEADERS = frozenset({
     b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags",
 })  # fmt: skip
 _CONNECT_TIMEOUT_S = 1.0
-_KEEP_ALIVE_S = 30.0  # below the SDK server's 65 s, so that it is this side that closes idle connections
+_KEEP_ALIVE_S = 30.0  # below every server's and proxy's, so that it is this side that closes idle connections
 _RETRY_PAUSE_S = (0.02, 0.1)
 _VERSION_ROUNDS = 4
 _LONGEST_RETRY_AFTER_S = 60
