@@ -6,7 +6,7 @@ from typing import Any
 from honcho.printer import Message, Printer
 
 _LEVELS = {"warning": "WARNING ", "error": "ERROR "}
-_KNOWN = {"time", "level", "logger", "message", "event", "exception", "traceback"}
+_KNOWN = {"time", "level", "logger", "message", "exception", "traceback"}
 
 
 class Console(Printer):  # type: ignore[misc] # honcho has no types
@@ -28,14 +28,13 @@ def readable(line: str) -> str:
         return line
     if not isinstance(said, dict) or "level" not in said:
         return line
-    if said.get("event") == "request":
-        return f"{said['status']} {said['ms']:>9.2f} ms  {said['cache']:<8} {said['method']} {said['route']}"
+    if said.get("message") == "request":
+        return f"{said['status']} {said['ms']:>9.2f} ms  {said['outcome']:<8} {said['method']} {said['route']}"
     return _sentence(said)
 
 
 def _sentence(said: dict[str, Any]) -> str:
-    # The transformer's sentence is its message, the predictor's its event.
-    words = said.get("message") or said.get("event", "")
+    words = said.get("message", "")
     more = ", ".join(f"{name}: {value}" for name, value in said.items() if name not in _KNOWN)
     trace = said.get("exception") or said.get("traceback")
     return _LEVELS.get(said["level"], "") + words + (f" ({more})" if more else "") + (f"\n{trace}" if trace else "")

@@ -1,122 +1,41 @@
-"""What the predictor says when it cannot answer.
+"""What can go wrong beyond what both servers share, and how a client is told.
 
-PredictorError                 base: HTTP status, code slug, whether a retry may help
-├── InvalidRequestError   422  not JSON, or against the schema
-│   └── InvalidTensorError 400 the same on OIP routes, as that protocol asks
-├── BodyTooLargeError     413
-├── NotFoundError         404  no such model, version or route
-├── MethodNotAllowedError 405
-├── NotServedError        501  the SDK has the route, this model does not do it
-├── OverloadedError       503  queue full, or the turn would come too late; says when to come back
-├── ShuttingDownError     503
-├── DeadlineExceededError 504  the time of the request passed before its answer
-└── InferenceFailedError  500  the engine refused this very text
+ServiceError (serving.errors)
+├── OverloadedError        503: the queue is full, or the turn would come too late; says when to come back
+├── DeadlineExceededError  504: the request's time passed before its answer
+└── InferenceFailedError   500: the engine failed on a text of this request
 
 CheckpointError, EngineUnavailableError: never reach a client, they stop the process at start.
 """
 
-from typing import ClassVar, TypedDict
+from serving.errors import ServiceError
 
 
-class Detail(TypedDict):
-    """One place of a request that is wrong; ``msg`` never repeats what stands there."""
-
-    loc: list[str | int]
-    msg: str
-    type: str
-
-
-class PredictorError(Exception):
-    """An answer other than 200, with a sentence that is safe to show to the caller."""
-
-    status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal"
-    retryable: ClassVar[bool] = False
-
-    def __init__(self, sentence: str, *, detail: list[Detail] | None = None, retry_after_s: int | None = None) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.detail = detail
-        self.retry_after_s = retry_after_s
-
-    def body(self) -> dict[str, object]:
-        """Give the one JSON body that every error has."""
-        body: dict[str, object] = {"error": self.sentence, "code": self.code}
-        if self.detail:
-            body["detail"] = self.detail
-        return body
-
-
-class InvalidRequestError(PredictorError):
-    """The body is not JSON or does not follow the schema."""
-
-    status = 422
-    code = "invalid_request"
-
-
-class InvalidTensorError(InvalidRequestError):
-    """An Open Inference Protocol request that does not describe one BYTES tensor of texts."""
-
-    status = 400
-
-
-class BodyTooLargeError(PredictorError):
-    """The body is larger than PREDICTOR_MAX_BODY_BYTES."""
-
-    status = 413
-    code = "too_large"
-
-
-class NotFoundError(PredictorError):
-    """No such model, version or route."""
-
-    status = 404
-    code = "not_found"
-
-
-class MethodNotAllowedError(PredictorError):
-    """The route exists and does not take this method."""
-
-    status = 405
-    code = "method_not_allowed"
-
-
-class NotServedError(PredictorError):
-    """The protocol knows this operation, the predictor does not do it."""
-
-    status = 501
-    code = "not_implemented"
-
-
-class OverloadedError(PredictorError):
-    """The queue has no room, or what stands in it would take too long."""
+class OverloadedError(ServiceError):
+    """The queue has no room, or what waits in it would take too long."""
 
     status = 503
     code = "overloaded"
     retryable = True
+    sentence = "The queue is full."
+    retry_after_s = 1
 
 
-class ShuttingDownError(PredictorError):
-    """The process drains and takes nothing new."""
-
-    status = 503
-    code = "shutting_down"
-    retryable = True
-
-
-class DeadlineExceededError(PredictorError):
-    """The time of the request passed before its answer."""
+class DeadlineExceededError(ServiceError):
+    """The request's time passed before its answer."""
 
     status = 504
     code = "deadline_exceeded"
     retryable = True
+    sentence = "The request's time passed before its answer."
 
 
-class InferenceFailedError(PredictorError):
+class InferenceFailedError(ServiceError):
     """The engine failed on a text of this request."""
 
     status = 500
     code = "inference_failed"
+    sentence = "The model failed on a text of this request."
 
 
 class CheckpointError(Exception):

@@ -2,6 +2,9 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from serving.predictions import INFER, INFER_CALL, PREDICT_V1
+
+_PREDICTIONS = frozenset({PREDICT_V1, INFER, INFER_CALL})
 SHED_REASONS = ("client_gone", "deadline", "queue_full", "shutting_down", "would_be_late")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _TOKENISE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
@@ -10,9 +13,16 @@ _TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 
 
 class Metrics:
-    """The predictor's metrics in one registry."""
+    """The predictor's metrics in one registry.
+
+    Attributes:
+        in_flight: requests being answered now.
+    """
 
     def __init__(self, *, registry: CollectorRegistry) -> None:
+        self.in_flight = 0
+        in_flight = Gauge("predictor_in_flight", "Requests being answered now.", registry=registry)
+        in_flight.set_function(lambda: self.in_flight)
         self.requests = Counter(
             "predictor_requests", "Requests answered, by route and status.", ("route", "status"), registry=registry
         )
@@ -47,6 +57,11 @@ class Metrics:
             ("version", "engine", "precision"),
             registry=registry,
         )
+
+    def request(self, *, route: str, status: int, outcome: str, seconds: float) -> None:  # noqa: ARG002
+        """Count an answered prediction; probes and pages say nothing of the model."""
+        if route in _PREDICTIONS:
+            self.requests.labels(route, str(status)).inc()
 
 
 def _histogram(name: str, says: str, buckets: tuple[float, ...], registry: CollectorRegistry) -> Histogram:

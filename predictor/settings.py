@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from serving.settings import ServingSettings
 
 _MOUNTED_MODEL = Path("/mnt/models")
 _SHIPPED_MODEL = Path("model-artifacts") / "distilbert-tiny-sst2"
@@ -22,10 +24,10 @@ def default_model_dir(*, mounted: Path = _MOUNTED_MODEL) -> Path:
     return beside if beside.is_dir() else Path.cwd() / _SHIPPED_MODEL
 
 
-class Settings(BaseSettings):
-    """Every setting, read from PREDICTOR_<NAME in capitals>."""
+class Settings(ServingSettings):
+    """Every setting, read from ``PREDICTOR_<NAME>``."""
 
-    model_config = SettingsConfigDict(env_prefix="PREDICTOR_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="PREDICTOR_")
 
     model_dir: Path = Field(
         default_factory=default_model_dir,
@@ -38,29 +40,14 @@ class Settings(BaseSettings):
     )
     threads: Positive | None = Field(None, description="CPU threads of a forward; unset: the container's CPU quota.")
     max_length_tokens: Annotated[int, Field(ge=8)] = Field(512, description="Where texts are cut, in tokens.")
-    max_texts: Positive = Field(128, description="Texts a request may carry.")
-    max_text_chars: Positive = Field(10_000, description="Characters (code points) a text may have.")
     # Room for the envelope around a transformer body of one MiB, which has the same texts.
-    max_body_bytes: Positive = Field(1_114_112, description="Bytes a request body may have.")
+    max_body_bytes: int = Field(1_114_112, ge=1, description="Bytes a request may have, over REST and gRPC.")
     max_batch_tokens: Positive = Field(1024, description="Tokens of one batch; a single longer text goes alone.")
     max_queue_tokens: Positive = Field(65_536, description="Tokens that may wait; more is refused with 503.")
     max_wait_s: Annotated[float, Field(gt=0)] = Field(
         1.5, description="Longest a request may be expected to wait for its turn, in s; beyond it 503 at once."
     )
     deadline_s: Annotated[float, Field(gt=0)] = Field(10.0, description="Longest a request may take, in s.")
-    max_connections: Positive = Field(
-        10_000, description="Client connections at a time; a further one takes an idle one's place, or is closed."
-    )
-    receive_timeout_s: Annotated[float, Field(gt=0)] = Field(
-        30.0, description="Longest a request may take to arrive, in s."
-    )
-    keep_alive_s: Annotated[float, Field(gt=0)] = Field(
-        3_900.0, description="Longest a connection may be idle, in s; longer than the proxies in front keep one."
-    )
-    drain_s: Annotated[float, Field(ge=0)] = Field(
-        2.0, description="How long the port stays open after SIGTERM, not ready, in s; 0 closes it at once."
-    )
     compile_cache_dir: Path | None = Field(
         None, description="Where compiled graphs are kept between starts; unset: nowhere."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")

@@ -1,15 +1,18 @@
-"""``python -m transformer --model_name=sentiment --predictor_host=HOST[:PORT] --http_port=8080 --workers=1``."""
+"""``python -m transformer --model_name=sentiment --predictor_host=HOST[:PORT] --http_port=8080``."""
 
-from transformer.lean_imports import skip_unused_sdk_imports
+from serving.lean_imports import import_sdk_leanly
+from serving.settings import read
+from transformer.settings import Settings
 
 
 def main() -> None:
     """Load the server without what it never runs, then run it."""
-    skip_unused_sdk_imports()
+    settings = read(Settings)
+    import_sdk_leanly()
     # After the line above, which decides what this import loads.
     from transformer.server import serve  # noqa: PLC0415
 
-    serve()
+    serve(settings)
 
 
 if __name__ == "__main__":

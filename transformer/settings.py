@@ -4,17 +4,15 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from serving.settings import ServingSettings
 
 
-class Settings(BaseSettings):
+class Settings(ServingSettings):
     """Everything that can be set, with unit and default."""
 
-    model_config = SettingsConfigDict(env_prefix="TRANSFORMER_", frozen=True, extra="forbid", env_ignore_empty=True)
-
-    max_texts: int = Field(128, ge=1, le=4096, description="Texts a request may carry.")
-    max_text_chars: int = Field(10_000, ge=1, description="Characters (code points) a text may have.")
-    max_body_bytes: int = Field(1 << 20, ge=1, description="Bytes a request body may have.")
+    model_config = SettingsConfigDict(env_prefix="TRANSFORMER_")
 
     redis_url: SecretStr | None = Field(
         None, description="`redis://`, `rediss://` or `unix://` URL; unset: the in-process cache alone."
@@ -39,19 +37,4 @@ class Settings(BaseSettings):
         100, ge=1, description="Calls to the predictor at a time; misses beyond are refused at once with 503."
     )
 
-    max_connections: int = Field(
-        10_000,
-        ge=1,
-        description="Client connections at a time; a further one takes the place of an idle one, if any is.",
-    )
-    receive_timeout_s: float = Field(30.0, gt=0, description="Longest a request may take to arrive, in s.")
-    keep_alive_s: float = Field(
-        3_900.0, gt=0, description="Longest a connection may be idle, in s; longer than the proxies in front keep one."
-    )
-    drain_s: float = Field(
-        2.0, ge=0, le=60, description="Between SIGTERM, when readiness falls, and the closing of the port, in s."
-    )
-
     playground: bool = Field(default=False, description="Serve the page to try texts on.")
-    access_log: bool = Field(default=False, description="Log a line for every request.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")

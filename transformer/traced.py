@@ -5,18 +5,20 @@ look-up, forward, store.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from kserve.protocol.grpc import server as sdk_grpc
-from opentelemetry import propagate
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import SpanKind, Tracer
 
+from serving.asgi import App
+from serving.front import Front
+from serving.http.reply import Headers
+from serving.schema import RequestSchema
 from serving.traced_grpc import TracedCalls
+from serving.traced_http import TracedApp, carrying_trace
 from transformer.pipeline.answer import Answer
-from transformer.pipeline.pipeline import Cache, Classified, Pipeline, Predictor, RawHeaders, Scored
-from transformer.protocol.routes import App, HotPath, Message, Receive, Scope, Send
-from transformer.protocol.schema import RequestSchema
+from transformer.pipeline.pipeline import Classified, Pipeline
+from transformer.pipeline.ports import Cache, Predictor, Scored
 
 _UNTRACED = ("/health", "/metrics", "/v2/health", "/docs", "/playground")
 _NS = 1_000_000_000
@@ -27,24 +29,23 @@ class Traced:
 
     Args:
         tracer: where spans come from.
-        close: sends what waits and ends the exporter.
     """
 
-    def __init__(self, *, tracer: Tracer, close: Callable[[], None]) -> None:
+    def __init__(self, *, tracer: Tracer) -> None:
         self._tracer = tracer
-        self.close = close
 
-    def app(self, hot_path: HotPath) -> App:
-        """Give the application with a server span around every request."""
-        return _TracedApp(hot_path=hot_path, tracer=self._tracer)
+    def app(self, front: Front) -> App:
+        """Give the application with a server span around every request but probes, scrapes and pages."""
 
-    def grpc(self) -> None:
-        """Have the SDK's gRPC server put a server span around every inference.
+        def route_of(path: str) -> str | None:
+            return None if path.startswith(_UNTRACED) else front.route_name(path)
 
-        That server makes its interceptors itself and takes no others. Ours goes where the one that logs calls would
-        stand: it is the outermost, so the span sees the status, and nothing is lost, for its level is silent here.
-        """
-        sdk_grpc.LoggingInterceptor = lambda: TracedCalls(tracer=self._tracer)
+        attributes = {b"x-cache": "sentiment.cache"}
+        return TracedApp(app=front, tracer=self._tracer, route_of=route_of, attributes=attributes)
+
+    def interceptors(self) -> list[TracedCalls]:
+        """Give what puts a server span around every inference over gRPC."""
+        return [TracedCalls(tracer=self._tracer)]
 
     def schema(self, **limits: int) -> RequestSchema:
         """Give the schema, whose checks are the span ``validate``."""
@@ -61,38 +62,6 @@ class Traced:
     def pipeline(self, **parts: Any) -> Pipeline:
         """Give the pipeline, whose look-ups are the span ``look-up``."""
         return _TracedPipeline(tracer=self._tracer, **parts)
-
-
-class _TracedApp:
-    def __init__(self, *, hot_path: HotPath, tracer: Tracer) -> None:
-        self._hot_path = hot_path
-        self._tracer = tracer
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_UNTRACED):
-            await self._hot_path(scope, receive, send)
-            return
-        route = self._hot_path.route_name(scope["path"])
-        with self._tracer.start_as_current_span(
-            f"{scope['method']} {route}",
-            context=propagate.extract(_readable(scope["headers"])),
-            kind=SpanKind.SERVER,
-            attributes={"http.request.method": scope["method"], "http.route": route},
-        ) as span:
-            # Logs and SDK routes read the trace from the headers; from here on it is this span's.
-            scope["headers"] = _carrying(scope["headers"])
-
-            async def observe(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    span.set_attribute("http.response.status_code", message["status"])
-                    if message["status"] >= 500:
-                        span.set_status(Status(StatusCode.ERROR))
-                    for name, value in message["headers"]:
-                        if name == b"x-cache":
-                            span.set_attribute("sentiment.cache", value.decode())
-                await send(message)
-
-            await self._hot_path(scope, receive, observe)
 
 
 class _TracedSchema(RequestSchema):
@@ -121,7 +90,7 @@ class _TracedPipeline(Pipeline):
     def recall(self, texts: Sequence[str]) -> Classified | None:
         """Leave every text to ``classify``, which writes the span."""
 
-    async def classify(self, texts: Sequence[str], headers: RawHeaders) -> Classified:
+    async def classify(self, texts: Sequence[str], headers: Headers) -> Classified:
         started_ns = time.time_ns()
         classified = await super().classify(texts, headers)
         said = {"sentiment.texts": len(texts), "sentiment.found": classified.found, "sentiment.asked": classified.asked}
@@ -148,22 +117,10 @@ class _TracedPredictor:
         self._predictor = predictor
         self._tracer = tracer
 
-    async def score(self, texts: Sequence[str], headers: RawHeaders) -> Scored:
+    async def score(self, texts: Sequence[str], headers: Headers) -> Scored:
         with self._tracer.start_as_current_span(
             "forward", kind=SpanKind.CLIENT, attributes={"sentiment.texts": len(texts)}
         ) as span:
-            scored = await self._predictor.score(texts, _carrying(headers))
+            scored = await self._predictor.score(texts, carrying_trace(headers))
             span.set_attribute("sentiment.model_version", scored.version)
             return scored
-
-
-def _readable(headers: RawHeaders) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-
-
-def _carrying(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
-    """Give the headers with the current span as their trace."""
-    carrier: dict[str, str] = {}
-    propagate.inject(carrier)
-    ours = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in carrier.items()}
-    return [*((name, value) for name, value in headers if name not in ours), *ours.items()]

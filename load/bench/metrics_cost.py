@@ -24,16 +24,16 @@ HEADERS = [(b"host", b"localhost:8080"), (b"content-type", b"application/json"),
 
 
 def own_copy(name: str) -> ModuleType:
-    """Import a module of the transformer with its own code objects, parts and all.
+    """Import a module of the transformer, or of what it is built on, with its own code objects, parts and all.
 
     The interpreter adapts code to the types it meets; code that met both kinds of metrics would be adapted to neither.
     """
-    return importlib.import_module(f"transformer.{name}")
+    return importlib.import_module(name)
 
 
 def forget() -> None:
-    """Let the next import of the transformer be a new one."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "transformer"]:
+    """Let the next import of the transformer, and of what it is built on, be a new one."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("transformer", "serving")]:
         del sys.modules[name]
 
 
@@ -46,7 +46,11 @@ class Contestant:
 
     def __init__(self, *, silent: bool) -> None:
         forget()
-        cache, metrics, pipeline = own_copy("cache"), own_copy("metrics"), own_copy("pipeline")
+        tiers, metrics, ports = (
+            own_copy("transformer.cache.tiers"),
+            own_copy("transformer.metrics"),
+            own_copy("transformer.pipeline.ports"),
+        )
 
         class Silent(metrics.Metrics):  # type: ignore[name-defined,misc]
             """Takes what is reported and does nothing with it."""
@@ -62,21 +66,27 @@ class Contestant:
 
             async def score(self, texts: Sequence[str], _headers: Iterable[tuple[bytes, bytes]]) -> Any:
                 """Answer at once."""
-                return pipeline.Scored("v1", ("NEGATIVE", "POSITIVE"), [(0.25, 0.75) for _ in texts], frozenset())
+                return ports.Scored("v1", ("NEGATIVE", "POSITIVE"), [(0.25, 0.75) for _ in texts], frozenset())
 
         counted = Silent() if silent else metrics.Metrics()
-        self._hot_path = own_copy("routes").HotPath(
-            app=self._nothing_else,
-            model_name="sentiment",
-            pipeline=pipeline.Pipeline(
-                cache=cache.TieredCache(memory=cache.MemoryCache(entries=1_000, ttl_s=3_600), shared=None),
-                predictor=Constant(),
-                keys=own_copy("cache_key").CacheKeys(),
-                metrics=counted,
-            ),
-            schema=own_copy("schema").RequestSchema(max_texts=128, max_text_chars=10_000),
+        keys = own_copy("transformer.cache.key").CacheKeys()
+        pipeline = own_copy("transformer.pipeline.pipeline").Pipeline(
+            cache=tiers.TieredCache(memory=tiers.MemoryCache(entries=1_000, ttl_s=3_600), shared=None),
+            predictor=Constant(),
+            keys=keys,
+            models=own_copy("transformer.pipeline.models").ModelsInForce(keys=keys, metrics=counted),
             metrics=counted,
+        )
+        schema = own_copy("serving.schema").RequestSchema(max_texts=128, max_text_chars=10_000)
+        service = own_copy("transformer.service").TransformerService(name="sentiment", pipeline=pipeline, schema=schema)
+        predictions = own_copy("serving.predictions").Predictions(
+            service=service,
             max_body_bytes=1 << 20,
+            events=own_copy("serving.cloudevents").CloudEvents(model_name="sentiment", environ={}),
+            texts={"/predict": ("/predict", schema.predict)},
+        )
+        self._hot_path = own_copy("serving.front").Front(
+            app=self._nothing_else, predictions=predictions, counts=counted
         )
         self.seconds: list[float] = []
         self._sent: list[dict[str, Any]] = []

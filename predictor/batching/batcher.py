@@ -20,10 +20,9 @@ from predictor.errors import (
     DeadlineExceededError,
     InferenceFailedError,
     OverloadedError,
-    PredictorError,
-    ShuttingDownError,
 )
 from predictor.metrics import Metrics
+from serving.errors import DrainingError, ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +88,7 @@ class Batcher:
 
         Raises:
             OverloadedError: there is no room, or its turn would come too late.
-            ShuttingDownError: the process drains.
+            DrainingError: the process is about to leave.
         """
         with self._changed:
             self._check_room(job, tokens)
@@ -104,7 +103,7 @@ class Batcher:
                 return
             try:
                 self._check_room(job, job.tokens)
-            except PredictorError as error:
+            except ServiceError as error:
                 job.fail(error)
                 return
             job.queued_s = now
@@ -139,19 +138,19 @@ class Batcher:
         waiting = self._queue.tokens + self._reserved_tokens
         if self._closing:
             self._metrics.shed.labels("shutting_down").inc()
-            raise ShuttingDownError("the predictor is shutting down", retry_after_s=_RETRY_AFTER_S[0])
+            raise DrainingError
         if waiting == 0:
             return
         retry_after_s = min(max(math.ceil(waiting / self._tokens_per_s), _RETRY_AFTER_S[0]), _RETRY_AFTER_S[1])
         if waiting + tokens > self._max_queue_tokens:
             self._metrics.shed.labels("queue_full").inc()
-            raise OverloadedError("the queue is full", retry_after_s=retry_after_s)
+            raise OverloadedError(retry_after_s=retry_after_s)
         first = self._running_tokens + self._reserved_first_tokens + self._queue.tokens_before(1)
         last = self._running_tokens + self._reserved_tokens + self._queue.tokens_before(tokens) + tokens
         wait_s, whole_s = first / self._tokens_per_s, last / self._tokens_per_s
         if wait_s > self._max_wait_s or whole_s > (job.deadline_s - time.monotonic()) * _PLANNED_SHARE:
             self._metrics.shed.labels("would_be_late").inc()
-            raise OverloadedError("the queue is longer than the request can wait", retry_after_s=retry_after_s)
+            raise OverloadedError("The queue is longer than this request can wait.", retry_after_s=retry_after_s)
 
     def _run(self) -> None:
         while (batch := self._next_batch()) is not None:
@@ -184,7 +183,7 @@ class Batcher:
             if not job.over and job.deadline_s <= now:
                 self._queue.discard(job.tickets)
                 self._metrics.shed.labels("deadline").inc()
-                job.fail(DeadlineExceededError("the request's time passed while it waited"))
+                job.fail(DeadlineExceededError("The request's time passed while it waited."))
             if job.over:
                 continue
             if not job.started_s:
@@ -232,7 +231,7 @@ class Batcher:
                 self._fail(piece.job)
 
     def _fail(self, job: Job) -> None:
-        job.fail(InferenceFailedError("the model failed on a text of this request"))
+        job.fail(InferenceFailedError())
         with self._changed:
             self._queue.discard(job.tickets)
 

@@ -42,7 +42,7 @@ class Classifier:
             OverloadedError: no room, or the turn would come too late.
             DeadlineExceededError: the time is over.
             InferenceFailedError: the engine failed on one of these texts.
-            ShuttingDownError: the process drains.
+            DrainingError: the process is about to leave.
         """
         loop = asyncio.get_running_loop()
         job = Job(texts=texts, deadline_s=time.monotonic() + time_left_s, future=loop.create_future())
@@ -70,7 +70,7 @@ class Classifier:
         if not job.over:
             self._metrics.shed.labels("deadline").inc()
             self._batcher.discard(job)
-            job.future.set_exception(DeadlineExceededError("the request's time passed before its answer"))
+            job.future.set_exception(DeadlineExceededError())
 
     def _estimate(self, texts: Sequence[str]) -> int:
         return sum(min(self._max_length_tokens, len(text) // _CHARS_PER_TOKEN + _SPECIAL_TOKENS) for text in texts)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from predictor.batching.fair_queue import Ticket
 from predictor.checkpoint.tokenizer import Encoded
 from predictor.engine.base import Logits
-from predictor.errors import PredictorError
+from serving.errors import ServiceError
 
 Scores = NDArray[np.float32]
 
@@ -62,7 +62,7 @@ class Job:
         if len(self.rows) == len(self.texts) and not self.over:
             self._finish(result=self._answer())
 
-    def fail(self, error: PredictorError) -> None:
+    def fail(self, error: ServiceError) -> None:
         """Answer with ``error`` unless it is answered already."""
         if not self.over:
             self._finish(error=error)
@@ -79,13 +79,13 @@ class Job:
             timing=timing,
         )
 
-    def _finish(self, *, result: Answer | None = None, error: PredictorError | None = None) -> None:
+    def _finish(self, *, result: Answer | None = None, error: ServiceError | None = None) -> None:
         self.over = True
         loop = self.future.get_loop()
         if not loop.is_closed():
             loop.call_soon_threadsafe(self._resolve, result, error)
 
-    def _resolve(self, result: Answer | None, error: PredictorError | None) -> None:
+    def _resolve(self, result: Answer | None, error: ServiceError | None) -> None:
         if self.future.done():
             return
         if error is not None:

@@ -66,7 +66,7 @@ class TokenisingThread:
             self._tokenise_slice(job)
         except Exception:  # whatever the library raises, the thread it is in has to live
             log.exception("tokenising failed", extra={"texts": len(job.texts)})
-            job.fail(InferenceFailedError("a text of this request cannot be tokenised"))
+            job.fail(InferenceFailedError("A text of this request cannot be tokenised."))
         if job.over or len(job.encoded) == len(job.texts):
             self._on_tokenised(job)
         else:

@@ -189,7 +189,7 @@ async def test_body_in_many_chunks_is_read_whole(process: Server) -> None:
         ("POST", "/v1/models/other:predict", 404, "model_not_found"),
         ("GET", "/v1/models/other", 404, "model_not_found"),
         ("GET", "/v2/models/other", 404, "model_not_found"),
-        ("POST", "/v1/models/sentiment:explain", 404, "not_found"),
+        ("POST", "/v1/models/sentiment:explain", 501, "not_implemented"),
         ("POST", "/v2/repository/models/sentiment/load", 404, "not_found"),
         ("POST", "/v2/repository/models/sentiment/unload", 404, "not_found"),
     ],
@@ -261,7 +261,7 @@ async def test_inference_request_without_an_id_gets_one(client: Client) -> None:
     "body",
     [
         b"{", b"{}", b'{"inputs": []}', b"\xff",
-        tensor("a", name="other"), tensor("a", datatype="FP32"), tensor("a", shape=[2]), tensor("a", shape=[1, 1]),
+        tensor("a", name="other"), tensor("a", datatype="FP32"), tensor("a", shape=[2]), tensor("a", shape=[1, 2]),
         tensor(), tensor(1), tensor(None), tensor(""), tensor("  "), tensor("a" * 10_001), tensor(*["a"] * 129),
         b'{"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES"}]}',
     ],

@@ -5,32 +5,35 @@ from collections.abc import Iterator
 
 from support.processes import REPO
 
-from transformer.errors import TransformerError
-from transformer.protocol import sdk_errors
+from predictor import errors as predictor_errors
+from serving.errors import ServiceError
+from transformer import errors as transformer_errors
 
 README = (REPO / "README.md").read_text()
 
 
-def kinds(error: type[TransformerError]) -> Iterator[type[TransformerError]]:
+PREDICTOR = (REPO / "predictor" / "README.md").read_text()
+
+
+def kinds(error: type[ServiceError]) -> Iterator[type[ServiceError]]:
     yield error
     for kind in error.__subclasses__():
         yield from kinds(kind)
 
 
+def listed(page: str) -> dict[str, str]:
+    """Statuses by code, of a page's table of errors."""
+    rows = re.findall(r"^\| ([^|]+) \| ((?:`\w+`(?:, )?)+) \|", page, re.MULTILINE)
+    return {code: statuses for statuses, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+
+
 def test_error_table_has_every_code_with_its_status() -> None:
-    rows = re.findall(r"^\| ([^|]+) \| ((?:`\w+`(?:, )?)+) \|", README, re.MULTILINE)
-    listed = {code: statuses for statuses, codes in rows for code in re.findall(r"`(\w+)`", codes)}
-    assert sdk_errors  # it has kinds of its own
-    for kind in kinds(TransformerError):
-        assert kind.code in listed, kind
+    assert predictor_errors, transformer_errors  # each has kinds of its own
+    for kind in kinds(ServiceError):
+        statuses = listed(PREDICTOR if kind.__module__ == "predictor.errors" else README)
+        assert kind.code in statuses, kind
         if kind.code != "predictor_refused":
-            assert str(kind.status) in listed[kind.code], kind
-    # What is refused before there is a request, or while the process leaves, is written as bytes.
-    written = "\n".join(path.read_text() for path in (REPO / "transformer").glob("*.py"))
-    refusals = re.findall(r'\((\d{3}), "(\w+)", ', written)
-    assert refusals
-    for status, code in [*refusals, *(("503", code) for code in re.findall(r'"code": "(\w+)"', written))]:
-        assert status in listed[code], code
+            assert str(kind.status) in statuses[kind.code], kind
 
 
 def test_everything_a_newcomer_looks_for_is_one_click_away() -> None:

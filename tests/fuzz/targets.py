@@ -2,6 +2,7 @@
 # ruff: noqa: PT017  # a target asserts on what was raised
 
 import asyncio
+import gzip
 import json
 import math
 import struct
@@ -11,18 +12,20 @@ from typing import Any
 from fuzz.connections import SEEDS as CONNECTION_SEEDS
 from fuzz.connections import http_bytes, http_requests
 
-from predictor.errors import InvalidRequestError as PredictorInvalidRequestError
-from predictor.protocol.oip import parse_infer, unpack_bytes
-from predictor.protocol.requests import Limits, parse_v1
+from serving.cloudevents import CloudEvents
+from serving.errors import InvalidRequestError, ServiceError
+from serving.http.encoding import decoded
+from serving.oip import rest
+from serving.oip.tensors import unpack_bytes
+from serving.schema import RequestSchema
 from transformer.cache.in_force import IN_FORCE_KEY, InForceRecord
 from transformer.cache.key import CacheKeys
-from transformer.errors import InvalidRequestError, PredictorNonsenseError, TransformerError
+from transformer.errors import PredictorNonsenseError
 from transformer.pipeline.answer import Model
 from transformer.pipeline.predictor_client import _read as read_predictor_answer
-from transformer.protocol.schema import RequestSchema
 
 _SCHEMA = RequestSchema(max_texts=8, max_text_chars=64)
-_LIMITS = Limits(max_texts=8, max_text_chars=64, max_body_bytes=1 << 20)
+_EVENTS = CloudEvents(model_name="m", environ={})
 _KEYS = CacheKeys(secret=b"fuzz")
 _MODEL = Model(version="v1", labels=("NEGATIVE", "POSITIVE"), prefix=_KEYS.prefix("v1"))
 _MODEL_OF_FIVE = Model(version="v1", labels=tuple("abcde"), prefix=_KEYS.prefix("v1"))
@@ -153,12 +156,13 @@ def predictor_answer(data: bytes) -> None:
 
 
 def oip_rest(data: bytes) -> None:
-    """The predictor's infer body, with and without binary tensors behind the JSON."""
-    for header in (None, b"%d" % (len(data) // 2), b"x", b"-1", b"99999999999"):
+    """An inference request, with and without binary tensors behind the JSON: texts, or 400 that tells nothing."""
+    for header in (None, b"%d" % (len(data) // 2), b"x", b"-1", b"99999999999", b"9" * 5_000):
         try:
-            call = parse_infer(data, header_length=header, limits=_LIMITS)
-        except PredictorInvalidRequestError as error:
+            call = rest.parse(data, header_length=header, schema=_SCHEMA)
+        except InvalidRequestError as error:
             assert error.status == 400
+            _assert_tells_nothing(error.body(), data)
             continue
         _assert_texts(call.texts)
         assert set(call.outputs) <= {"label", "scores"}
@@ -168,35 +172,37 @@ def oip_binary(data: bytes) -> None:
     """A BYTES tensor: its elements account for every byte."""
     try:
         elements = unpack_bytes(data)
-    except PredictorInvalidRequestError:
+    except InvalidRequestError:
         return
     assert b"".join(struct.pack("<I", len(element)) + element for element in elements) == data
 
 
-def predictor_v1(data: bytes) -> None:
-    """The predictor's V1 body."""
+def gzip_body(data: bytes) -> None:
+    """A gzip body: what it holds within the limit, or a refusal."""
     try:
-        _assert_texts(parse_v1(data, limits=_LIMITS))
-    except PredictorInvalidRequestError as error:
-        assert error.status == 422
+        plain = decoded(data, b"gzip", limit_bytes=4_096)
+    except ServiceError as error:
+        assert error.status in (400, 413)
+    else:
+        assert len(plain) <= 4_096
 
 
-def transformer_oip(data: bytes) -> None:
-    """The transformer's way through the SDK's decoder: texts or one of our errors, whatever the bytes."""
-    from fuzz.sdk_decoder import decode  # noqa: PLC0415  # the SDK parses the command line when it loads
-
-    for length in (len(data), len(data) // 2):
-        try:
-            _assert_texts(decode(data, length, _SCHEMA))
-        except TransformerError as error:
-            assert error.status == 400
+def structured_event(data: bytes) -> None:
+    """A structured CloudEvent: its data as JSON, or 400."""
+    try:
+        event = _EVENTS.structured(data, [(b"content-type", b"application/cloudevents+json")])
+    except InvalidRequestError as error:
+        assert error.status == 400
+    else:
+        assert event is not None
+        json.loads(event.data)
 
 
 TARGETS: dict[str, Callable[[bytes], Any]] = {
     target.__name__: target
     for target in (
         predict_body, v1_body, stored_value, cache_key, in_force_record, predictor_answer, oip_rest, oip_binary,
-        predictor_v1, transformer_oip, http_requests, http_bytes,
+        gzip_body, structured_event, http_requests, http_bytes,
     )
 }  # fmt: skip
 
@@ -220,7 +226,10 @@ SEEDS: dict[str, list[bytes]] = {
         ),
     ],
     "oip_binary": [b"\x01\x00\x00\x00a", b"\x00\x00\x00\x00"],
-    "predictor_v1": [b'{"instances": ["a"]}'],
+    "gzip_body": [gzip.compress(b'{"text": ["a"]}'), gzip.compress(b"a" * 9_000), gzip.compress(b"a") * 3],
+    "structured_event": [
+        b'{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": {"instances": ["a"]}}',
+        b'{"specversion": "1.0", "id": 1, "source": "s", "type": "t", "data": null}',
+    ],
 }
-SEEDS["transformer_oip"] = SEEDS["oip_rest"]
 SEEDS |= CONNECTION_SEEDS

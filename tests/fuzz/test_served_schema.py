@@ -46,9 +46,9 @@ async def test_every_answer_is_as_documented(
         log = process.output()
     # One line a request, each of a fixed form: nothing of what was sent, no bug, no secret.
     lines = [json.loads(line) for line in log.splitlines()]
-    assert {line.get("event") for line in lines} <= {"request", "ready", None}, log[-3_000:]
+    assert {line["message"] for line in lines} <= {"request", "serving"}, log[-3_000:]
     assert not [line for line in lines if line["level"] == "error" or "exception" in line]
     assert _MARKER not in log
     known = {"/predict", "/", "/health", "/v1", "/v2", "/metrics", "/openapi.json", "/docs", "other"}
-    routes = {line["route"] for line in lines if line.get("event") == "request"}
+    routes = {line["route"] for line in lines if line["message"] == "request"}
     assert {route for route in routes if "{model_name}" not in route} <= known

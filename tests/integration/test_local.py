@@ -19,8 +19,8 @@ from local.demo import table
 from local.running import Ports, running_stack
 
 REQUEST = (
-    '{"time":"2026-01-01T00:00:00.000Z","level":"info","logger":"transformer.access","message":"POST /predict",'
-    '"event":"request","method":"POST","route":"/predict","status":200,"cache":"hit","ms":0.123,"request_id":"a-1"}'
+    '{"time":"2026-01-01T00:00:00.000Z","level":"info","logger":"access","message":"request",'
+    '"method":"POST","route":"/predict","status":200,"outcome":"hit","ms":0.123,"request_id":"a-1"}'
 )
 
 
@@ -35,9 +35,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     ("line", "words"),
     [
         (REQUEST, "200      0.12 ms  hit      POST /predict"),
-        ('{"level":"info","logger":"predictor","event":"loaded","version":"abc"}', "loaded (version: abc)"),
-        ('{"level":"warning","message":"redis is away","event":"redis"}', "WARNING redis is away"),
-        ('{"level":"error","event":"failed","traceback":"Traceback: x"}', "ERROR failed\nTraceback: x"),
+        ('{"level":"info","logger":"predictor","message":"loaded","version":"abc"}', "loaded (version: abc)"),
+        ('{"level":"warning","message":"redis is away"}', "WARNING redis is away"),
+        ('{"level":"error","message":"failed","traceback":"Traceback: x"}', "ERROR failed\nTraceback: x"),
         ("plain words", "plain words"),
         ("[1, 2]", "[1, 2]"),
     ],

@@ -197,7 +197,8 @@ def test_metrics_name_the_model_and_count_requests(predictor: Predictor) -> None
         line for line in page.splitlines() if line.startswith("predictor_model_info{")
     )
     for name in (
-        'predictor_requests_total{route="v1_predict",status="200"}', "predictor_queue_tokens", "predictor_threads",
+        'predictor_requests_total{route="/v1/models/{model_name}:predict",status="200"}',
+        "predictor_queue_tokens", "predictor_threads",
         "predictor_queue_seconds_count", "predictor_batch_texts_sum", "predictor_batch_tokens_sum",
         "predictor_inference_seconds_count", "predictor_tokenise_seconds_count", "predictor_texts_total",
     ):  # fmt: skip
@@ -270,7 +271,7 @@ def test_a_cancelled_grpc_call_is_counted_as_cancelled(predictor: Predictor, stu
     call = stub.ModelInfer.future(grpc_request(["film " * 400] * 128))
     time.sleep(0.05)
     call.cancel()
-    line = 'predictor_requests_total{route="grpc_infer",status="CANCELLED"}'
+    line = 'predictor_requests_total{route="/inference.GRPCInferenceService/ModelInfer",status="499"}'
     deadline = time.monotonic() + 10
     while line not in predictor.call("GET", "/metrics").body.decode():
         assert time.monotonic() < deadline
@@ -307,6 +308,6 @@ def test_no_text_is_ever_logged(predictor: Predictor, stub: Any) -> None:
 def test_the_start_says_what_is_served(predictor: Predictor) -> None:
     loaded = json.loads(predictor.running.output().splitlines()[0])
     version = predictor.call("GET", "/v2/models/sentiment").json["versions"][0]
-    assert (loaded["event"], loaded["version"]) == ("loaded", version)
+    assert (loaded["message"], loaded["version"]) == ("loaded", version)
     assert Path(loaded["model_dir"]).name == "distilbert-tiny-sst2"
     assert loaded["arithmetic"].startswith("openvino-")

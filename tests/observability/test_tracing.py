@@ -21,8 +21,7 @@ from support.processes import REPO, environment, free_port, server
 from support.transformer_process import Client, command, transformer
 
 from local.running import Ports, running_stack
-from predictor.tracing import exporter_named as predictor_exporter
-from transformer.tracing import exporter_named
+from serving.tracing import exporter_named
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
@@ -306,7 +305,7 @@ async def test_logs_carry_request_and_trace_and_no_text(predictor: PredictorDoub
         lines = [json.loads(line) for line in running.output().splitlines()]
     (line,) = [each for each in lines if each.get("route") == "/predict"]
     assert (line["request_id"], line["trace_id"]) == ("abc-1", TRACE)
-    assert (line["route"], line["status"], line["cache"]) == ("/predict", 200, "miss")
+    assert (line["route"], line["status"], line["outcome"]) == ("/predict", 200, "miss")
     assert "secret" not in running.output()
 
 
@@ -320,7 +319,6 @@ async def test_quiet_per_request_by_default(predictor: PredictorDouble, tmp_path
         assert running.output() == before
 
 
-@pytest.mark.parametrize("named", [exporter_named, predictor_exporter])
 @pytest.mark.parametrize(
     ("environ", "exporter"),
     [
@@ -334,9 +332,8 @@ async def test_quiet_per_request_by_default(predictor: PredictorDouble, tmp_path
         ({"OTEL_TRACES_EXPORTER": "console"}, "console"),
     ],
 )
-def test_standard_variables_decide(named: object, environ: dict[str, str], exporter: str | None) -> None:
-    assert callable(named)
-    assert named(environ) == exporter
+def test_standard_variables_decide(environ: dict[str, str], exporter: str | None) -> None:
+    assert exporter_named(environ) == exporter
 
 
 async def test_missing_exporter_is_said_and_survived(predictor: PredictorDouble, tmp_path: Path) -> None:
@@ -349,13 +346,13 @@ async def test_missing_exporter_is_said_and_survived(predictor: PredictorDouble,
 
 @pytest.mark.parametrize("service", ["transformer", "predictor"])
 def test_without_traces_nothing_that_traces_is_loaded(service: str) -> None:
-    lean = {"transformer": "skip_unused_sdk_imports", "predictor": "import_sdk_leanly"}[service]
     program = (
         f"import sys; sys.argv = ['{service}', '--model_name=m'];"
-        f"from {service}.lean_imports import {lean}; {lean}();"
-        f"import {service}.server; from {service} import tracing;"
+        "from serving.lean_imports import import_sdk_leanly; import_sdk_leanly();"
+        f"import {service}.server; from serving import tracing;"
         "assert tracing.start({}, service='s') is None;"
-        f"print([name for name in sys.modules if name.startswith(('opentelemetry.exporter', '{service}.traced'))])"
+        f"parts = ('opentelemetry.exporter', 'serving.traced', '{service}.traced');"
+        "print([name for name in sys.modules if name.startswith(parts)])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=REPO, env=environment(), capture_output=True, text=True, check=False

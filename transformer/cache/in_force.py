@@ -12,7 +12,7 @@ import orjson
 
 from transformer.cache.key import SEAL_BYTES, CacheKeys
 from transformer.cache.tiers import SharedCache
-from transformer.protocol.schema import model_labels, model_version
+from transformer.pipeline.model_names import model_labels, model_version
 
 IN_FORCE_KEY = b"sentiment:1:in-force"
 _LARGEST_RECORD_BYTES = 16_384

@@ -1,68 +1,23 @@
-"""One request's way: look texts up, forward the misses, put the answers together. Declares its ports.
+"""One request's way: look texts up, forward the misses, put the answers together.
 
 Rules kept here: a text is computed once however many ask for it at the same time; one answer never mixes model
 versions; answers are stored under the version that made them; order is the request's.
 """
 
-import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
+from serving.errors import ServiceError
+from serving.http.reply import Headers
 from transformer.cache.key import CacheKeys
 from transformer.cache.tiers import UNREAD
-from transformer.errors import PredictorNonsenseError, PredictorUnavailableError, TransformerError
+from transformer.errors import PredictorNonsenseError
 from transformer.metrics import Metrics
 from transformer.pipeline.answer import Answer, Model
-
-_FORMER_MODELS = 4  # versions whose labels are remembered; a rollout has two
-
-
-RawHeaders = Iterable[tuple[bytes, bytes]]
-"""Header names (lower case) and values as ASGI gives them."""
-
-
-class Scored(NamedTuple):
-    """One answer of the predictor.
-
-    Attributes:
-        version: the model that made it.
-        labels: its labels in class order.
-        scores: a probability per label for every text, in the order asked.
-        truncated: indices of texts the model read only in part.
-    """
-
-    version: str
-    labels: Sequence[str]
-    scores: Sequence[Sequence[float]]
-    truncated: frozenset[int]
-
-
-class Cache(Protocol):
-    """Port: where answers are kept. Trouble reads as absence."""
-
-    @property
-    def peek(self) -> Callable[[bytes], Answer | None]:
-        """Give the look-up that costs no round trip."""
-
-    async def fetch(
-        self,
-        keys: Sequence[bytes],
-        read_all: Callable[[Sequence[bytes | None]], list[Answer | None]],
-        *,
-        patient: bool = False,
-    ) -> list[Answer | None]:
-        """Look up keys that ``peek`` does not know; ``patient`` when there is no other way to an answer."""
-
-    def store(self, answers: Sequence[tuple[bytes, Answer]]) -> None:
-        """Keep answers; returns at once."""
-
-
-class Predictor(Protocol):
-    """Port: where missing answers come from."""
-
-    async def score(self, texts: Sequence[str], headers: RawHeaders) -> Scored:
-        """Get every text's scores from one model version."""
+from transformer.pipeline.flights import Flights
+from transformer.pipeline.models import ModelsInForce
+from transformer.pipeline.ports import Cache, Predictor
 
 
 class Classified(NamedTuple):
@@ -97,82 +52,36 @@ class Classified(NamedTuple):
         return sum(answer.truncated for answer in self.answers)
 
 
-class _Flown(NamedTuple):
-    model: Model
-    answer: Answer
-
-
 class Pipeline:
     """Classifies texts through the cache.
-
-    Attributes:
-        confirmed: whether the predictor itself has said which model it serves.
 
     Args:
         cache: where answers are kept.
         predictor: where missing answers come from.
         keys: names answers in the cache.
+        models: knows the version in force.
         metrics: counts what becomes of every text.
-        note: told the version and labels of whatever the predictor says.
     """
 
     def __init__(
-        self,
-        *,
-        cache: Cache,
-        predictor: Predictor,
-        keys: CacheKeys,
-        metrics: Metrics,
-        note: Callable[[str, Sequence[str]], None] = lambda _version, _labels: None,
+        self, *, cache: Cache, predictor: Predictor, keys: CacheKeys, models: ModelsInForce, metrics: Metrics
     ) -> None:
         self._cache = cache
         self._predictor = predictor
         self._keys = keys
+        self._models = models
         self._metrics = metrics
-        self._note = note
-        self.confirmed = False
-        self._models: dict[str, Model] = {}
-        self._in_force: Model | None = None
-        self._flights: dict[str, asyncio.Future[_Flown]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._flights = Flights(forward=self._forward, metrics=metrics)
 
     @property
     def model(self) -> Model | None:
-        """The model version in force: the one that answered last; None before the first."""
-        return self._in_force
-
-    def presume(self, version: str, labels: Sequence[str]) -> None:
-        """Look answers up under a version that others name, until the predictor itself has spoken."""
-        if self._in_force is None:
-            self._put_in_force(self._model(version, labels))
-
-    def adopt(self, version: str, labels: Sequence[str]) -> Model:
-        """Put the model version that the predictor says in force and give it."""
-        return self._adopt(self._model(version, labels))
-
-    def _adopt(self, model: Model) -> Model:
-        self.confirmed = True
-        self._note(model.version, model.labels)
-        return self._put_in_force(model)
-
-    def _put_in_force(self, model: Model) -> Model:
-        self._in_force = model
-        self._metrics.version = model.version
-        return model
-
-    def _model(self, version: str, labels: Sequence[str]) -> Model:
-        model = self._models.get(version)
-        if model is None or model.labels != tuple(labels):
-            model = Model(version=version, labels=labels, prefix=self._keys.prefix(version))
-            self._models[version] = model
-            while len(self._models) > _FORMER_MODELS:
-                del self._models[next(iter(self._models))]
-        return model
+        """The model version in force; None before the first."""
+        return self._models.current
 
     def recall(self, texts: Sequence[str]) -> Classified | None:
         """Answer every text from memory; None when that does not have them all."""
         started = time.perf_counter()
-        model = self._in_force
+        model = self._models.current
         if model is None:
             return None
         answers: dict[str, Answer] = {}
@@ -195,7 +104,7 @@ class Pipeline:
             predict_s=0.0,
         )
 
-    async def classify(self, texts: Sequence[str], headers: RawHeaders) -> Classified:
+    async def classify(self, texts: Sequence[str], headers: Headers) -> Classified:
         """Answer every text.
 
         Args:
@@ -203,9 +112,9 @@ class Pipeline:
             headers: the request's, for the predictor to pick from.
 
         Raises:
-            TransformerError: a text is not cached and the predictor gave no answer.
+            ServiceError: a text is not cached and the predictor gave no answer.
         """
-        model = self._in_force
+        model = self._models.current
         unique = list(dict.fromkeys(texts)) if len(texts) > 1 else texts
         if len(unique) < len(texts):
             self._metrics.texts("duplicate", len(texts) - len(unique))
@@ -217,7 +126,7 @@ class Pipeline:
             missing = [text for text in unique if text not in have]
             try:
                 model, have = await self._complete(model, have, missing, unique, headers)
-            except TransformerError:
+            except ServiceError:
                 # The look-up was cut short, and there may be an answer to be had.
                 if model is None or certain:
                     raise
@@ -236,7 +145,7 @@ class Pipeline:
 
     async def close(self) -> None:
         """Wait for forwards under way: their answers are still worth storing."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._flights.land()
 
     async def _look_up(
         self, model: Model, texts: Sequence[str], *, count: bool, patient: bool = False
@@ -275,10 +184,10 @@ class Pipeline:
         have: dict[str, Answer],
         missing: Sequence[str],
         unique: Sequence[str],
-        headers: RawHeaders,
+        headers: Headers,
     ) -> tuple[Model, dict[str, Answer]]:
         """Get the missing answers, and make all answers one version's."""
-        flown = await self._fly(missing, headers)
+        flown = await self._flights.fly(missing, headers)
         by_version: dict[str, dict[str, Answer]] = {}
         models: dict[str, Model] = {}
         if model is not None and have:
@@ -302,46 +211,9 @@ class Pipeline:
             return newest, answers | scored
         return await self._forward(unique, headers)
 
-    async def _fly(self, texts: Sequence[str], headers: RawHeaders) -> dict[str, _Flown]:
-        """Get answers by joining forwards under way and starting one for the rest."""
-        flights: dict[str, asyncio.Future[_Flown]] = {}
-        own: list[str] = []
-        for text in texts:
-            flight = self._flights.get(text)
-            if flight is None:
-                own.append(text)
-                flight = asyncio.get_running_loop().create_future()
-                # A flight may fail after all who waited have gone.
-                flight.add_done_callback(_look_at)
-                self._flights[text] = flight
-            flights[text] = flight
-        self._metrics.texts("miss", len(own))
-        self._metrics.texts("coalesced", len(texts) - len(own))
-        if own:
-            # Its own task: a waiter that is cancelled takes nobody down with it.
-            task = asyncio.create_task(self._run_flight({text: flights[text] for text in own}, headers))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        await asyncio.wait(set(flights.values()))
-        return {text: flight.result() for text, flight in flights.items()}
-
-    async def _run_flight(self, flights: Mapping[str, "asyncio.Future[_Flown]"], headers: RawHeaders) -> None:
-        try:
-            model, answers = await self._forward(list(flights), headers)
-            for text, flight in flights.items():
-                flight.set_result(_Flown(model, answers[text]))
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is the waiters' to see
-            for flight in flights.values():
-                flight.set_exception(error)
-        finally:
-            for text, flight in flights.items():
-                del self._flights[text]
-                if not flight.done():
-                    flight.set_exception(PredictorUnavailableError())
-
-    async def _forward(self, texts: Sequence[str], headers: RawHeaders) -> tuple[Model, dict[str, Answer]]:
+    async def _forward(self, texts: Sequence[str], headers: Headers) -> tuple[Model, dict[str, Answer]]:
         scored = await self._predictor.score(texts, headers)
-        model = self._model(scored.version, scored.labels)
+        model = self._models.model(scored.version, scored.labels)
         try:
             answers = {
                 text: model.answer(scores, truncated=i in scored.truncated)
@@ -349,11 +221,6 @@ class Pipeline:
             }
         except ValueError:
             raise PredictorNonsenseError from None
-        self._adopt(model)  # only now: a version that comes with nonsense is none to look answers up under
+        self._models.adopt(model)  # only now: a version that comes with nonsense is none to look answers up under
         self._cache.store([(self._keys.key(model.prefix, text), answer) for text, answer in answers.items()])
         return model, answers
-
-
-def _look_at(flight: "asyncio.Future[_Flown]") -> None:
-    if not flight.cancelled():
-        flight.exception()

@@ -9,6 +9,8 @@ from typing import Any
 import aiohttp
 import orjson
 
+from serving.foreign import whole_number
+from serving.http.reply import Headers
 from transformer.errors import (
     PredictorError,
     PredictorFailedError,
@@ -19,8 +21,8 @@ from transformer.errors import (
     VersionConflictError,
 )
 from transformer.metrics import Metrics
-from transformer.pipeline.pipeline import RawHeaders, Scored
-from transformer.protocol.schema import model_labels, model_version
+from transformer.pipeline.model_names import model_labels, model_version
+from transformer.pipeline.ports import Scored
 
 # What a trace and a request id need to cross this hop (W3C Trace Context, Zipkin B3).
 FORWARDED_HEADERS = frozenset({
@@ -80,7 +82,7 @@ class PredictorClient:
         await self._session.close()
         await self._fresh.close()
 
-    async def score(self, texts: Sequence[str], headers: RawHeaders) -> Scored:
+    async def score(self, texts: Sequence[str], headers: Headers) -> Scored:
         """Get every text's scores, all from one model version.
 
         Args:
@@ -124,7 +126,7 @@ class PredictorClient:
         except (ValueError, KeyError, IndexError, TypeError):
             raise PredictorNonsenseError from None
 
-    async def _score_parts(self, texts: Sequence[str], headers: RawHeaders, *, deadline: float) -> Scored:
+    async def _score_parts(self, texts: Sequence[str], headers: Headers, *, deadline: float) -> Scored:
         size = self._max_texts
         parts = [texts[i : i + size] for i in range(0, len(texts), size)]
         if len(parts) == 1:
@@ -140,7 +142,7 @@ class PredictorClient:
                 done[i] = scored
         raise VersionConflictError
 
-    async def _infer(self, texts: Sequence[str], headers: RawHeaders, deadline: float) -> Scored:
+    async def _infer(self, texts: Sequence[str], headers: Headers, deadline: float) -> Scored:
         tensor = {"name": "text", "shape": [len(texts)], "datatype": "BYTES", "data": texts}
         body = orjson.dumps({"inputs": [tensor]})
         sent = {n.decode("latin-1"): v.decode("latin-1") for n, v in headers if n in FORWARDED_HEADERS}
@@ -193,9 +195,9 @@ class PredictorClient:
 
 def _error_of(status: int, retry_after: str | None) -> PredictorError:
     if status in (429, 503):
-        seconds = int(retry_after) if retry_after is not None and retry_after.isdecimal() else 1
+        seconds = whole_number(retry_after) if retry_after is not None else None
         return PredictorUnavailableError(
-            "The predictor is overloaded.", retry_after_s=max(1, min(seconds, _LONGEST_RETRY_AFTER_S))
+            "The predictor is overloaded.", retry_after_s=max(1, min(seconds or 1, _LONGEST_RETRY_AFTER_S))
         )
     if status == 504:
         return PredictorTimeoutError()

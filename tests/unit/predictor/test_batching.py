@@ -16,10 +16,9 @@ from predictor.errors import (
     DeadlineExceededError,
     InferenceFailedError,
     OverloadedError,
-    PredictorError,
-    ShuttingDownError,
 )
 from predictor.metrics import Metrics
+from serving.errors import DrainingError
 
 POISON = 913
 NONSENSE = 914
@@ -315,7 +314,7 @@ async def test_closing_finishes_what_waits_and_takes_nothing_new() -> None:
     waiting = bench.submit(2)
     closing = asyncio.ensure_future(asyncio.to_thread(bench.batcher.close))
     await asyncio.sleep(0.05)
-    with pytest.raises(ShuttingDownError) as caught:
+    with pytest.raises(DrainingError) as caught:
         bench.submit(3)
     assert caught.value.retry_after_s == 1
     bench.engine.gate.set()
@@ -333,14 +332,3 @@ async def test_metrics_count_batches_and_the_waiting_tokens(bench: Bench) -> Non
     assert bench.registry.get_sample_value("predictor_batch_tokens_sum") == 6
     assert bench.registry.get_sample_value("predictor_inference_seconds_count") == 2
     assert bench.registry.get_sample_value("predictor_queue_seconds_count") == 3
-
-
-def test_every_error_of_the_tree_has_a_status_and_a_slug() -> None:
-    def below(kind: type[PredictorError]) -> set[type[PredictorError]]:
-        return {kind}.union(*(below(child) for child in kind.__subclasses__()))
-
-    for kind in below(PredictorError):
-        assert 400 <= kind.status < 600
-        assert kind.code.replace("_", "").isalpha()
-        assert kind.retryable == (kind.status in {503, 504})
-        assert set(kind("says").body()) == {"error", "code"}

@@ -6,16 +6,19 @@ import pytest
 from prometheus_client.registry import CollectorRegistry
 from support.predictor_double import LABELS, scores
 
+from serving.errors import ServiceError
+from serving.http.reply import Headers
 from transformer.cache.key import CacheKeys
 from transformer.cache.tiers import UNREAD, MemoryCache, TieredCache
 from transformer.errors import (
     PredictorNonsenseError,
     PredictorTimeoutError,
     PredictorUnavailableError,
-    TransformerError,
 )
 from transformer.metrics import TEXT_OUTCOMES, Metrics
-from transformer.pipeline.pipeline import Classified, Pipeline, RawHeaders, Scored
+from transformer.pipeline.models import ModelsInForce
+from transformer.pipeline.pipeline import Classified, Pipeline
+from transformer.pipeline.ports import Scored
 
 
 class Predictor:
@@ -26,9 +29,9 @@ class Predictor:
         self.calls: list[list[str]] = []
         self.gate = asyncio.Event()
         self.gate.set()
-        self.fails: TransformerError | None = None
+        self.fails: ServiceError | None = None
 
-    async def score(self, texts: Sequence[str], headers: RawHeaders) -> Scored:
+    async def score(self, texts: Sequence[str], headers: Headers) -> Scored:
         version = self.versions[len(self.calls) % len(self.versions)]
         self.calls.append(list(texts))
         await self.gate.wait()
@@ -45,11 +48,21 @@ class Rig:
         self.metrics = Metrics()
         self.registry = CollectorRegistry()
         self.registry.register(self.metrics)
+        self.noted: list[tuple[str, tuple[str, ...]]] = []
+        self.models = self.new_models()
         self.pipeline = Pipeline(
             cache=TieredCache(memory=MemoryCache(entries=1_000, ttl_s=60), shared=None),
             predictor=self.predictor,
             keys=CacheKeys(),
+            models=self.models,
             metrics=self.metrics,
+        )
+
+    def new_models(self) -> ModelsInForce:
+        return ModelsInForce(
+            keys=CacheKeys(),
+            metrics=self.metrics,
+            note=lambda version, labels: self.noted.append((version, tuple(labels))),
         )
 
     async def ask(self, *texts: str) -> Classified:
@@ -189,7 +202,7 @@ async def test_both_versions_stay_cached_during_a_canary() -> None:
     await rig.ask("a")  # unknown under v2, so asked: v1 answers again
     calls = len(rig.predictor.calls)
     assert (await rig.ask("a")).model.version == "v1"
-    rig.pipeline.adopt("v2", LABELS)
+    rig.models.adopt(rig.models.model("v2", LABELS))
     assert (await rig.ask("x")).model.version == "v2"
     assert len(rig.predictor.calls) == calls
 
@@ -197,7 +210,7 @@ async def test_both_versions_stay_cached_during_a_canary() -> None:
 async def test_scores_that_are_none_are_the_predictors_fault() -> None:
     rig = Rig()
 
-    async def score(texts: Sequence[str], headers: RawHeaders) -> Scored:
+    async def score(texts: Sequence[str], headers: Headers) -> Scored:
         return Scored("v1", LABELS, [[2.0, -1.0] for _ in texts], frozenset())
 
     rig.predictor.score = score  # type: ignore[method-assign]
@@ -208,7 +221,7 @@ async def test_scores_that_are_none_are_the_predictors_fault() -> None:
 async def test_truncated_texts_are_counted_on_hits_too() -> None:
     rig = Rig()
 
-    async def score(texts: Sequence[str], headers: RawHeaders) -> Scored:
+    async def score(texts: Sequence[str], headers: Headers) -> Scored:
         return Scored("v1", LABELS, [[0.5, 0.5] for _ in texts], frozenset({1}))
 
     rig.predictor.score = score  # type: ignore[method-assign]
@@ -268,30 +281,31 @@ async def test_version_that_comes_with_nonsense_is_not_put_in_force() -> None:
     assert (await rig.ask("a")).outcome == "hit"
 
 
-async def nonsense(texts: Sequence[str], headers: RawHeaders) -> Scored:
+async def nonsense(texts: Sequence[str], headers: Headers) -> Scored:
     return Scored("evil", LABELS, [(7.0, -6.0)] * len(texts), frozenset())
 
 
 async def test_presumed_version_serves_what_is_cached_until_the_predictor_has_spoken() -> None:
     rig = Rig()
     await rig.ask("a")
-    late = Pipeline(cache=rig.pipeline._cache, predictor=rig.predictor, keys=CacheKeys(), metrics=rig.metrics)
-    late.presume("v1", LABELS)
-    assert not late.confirmed
+    models = rig.new_models()
+    late = Pipeline(
+        cache=rig.pipeline._cache, predictor=rig.predictor, keys=CacheKeys(), models=models, metrics=rig.metrics
+    )
+    models.presume("v1", LABELS)
+    assert not models.confirmed
     assert (await late.classify(["a"], [])).outcome == "hit"
     rig.predictor.versions = ["v2"]
     assert (await late.classify(["b"], [])).model.version == "v2"
-    assert late.confirmed
-    late.presume("v1", LABELS)
+    assert models.confirmed
+    models.presume("v1", LABELS)
     assert late.model is not None
     assert late.model.version == "v2"
 
 
 async def test_what_the_predictor_says_is_noted() -> None:
-    noted: list[tuple[str, tuple[str, ...]]] = []
     rig = Rig("v1", "v2")
-    rig.pipeline._note = lambda version, labels: noted.append((version, tuple(labels)))
     await rig.ask("a")
     await rig.ask("a")
     await rig.ask("b")
-    assert noted == [("v1", LABELS), ("v2", LABELS)]
+    assert rig.noted == [("v1", LABELS), ("v2", LABELS)]

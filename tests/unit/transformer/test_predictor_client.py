@@ -9,13 +9,13 @@ from aiohttp import web
 from support.predictor_double import LABELS, PredictorDouble, scores
 from support.processes import free_port
 
+from serving.errors import ServiceError
 from transformer.errors import (
     PredictorFailedError,
     PredictorNonsenseError,
     PredictorRefusedError,
     PredictorTimeoutError,
     PredictorUnavailableError,
-    TransformerError,
     VersionConflictError,
 )
 from transformer.metrics import Metrics
@@ -115,7 +115,7 @@ def answers(status: int, body: object = None, **headers: str) -> Callable[[web.R
     ],
 )
 async def test_status_of_the_predictor_survives(
-    client: Make, predictor: PredictorDouble, status: int, raised: type[TransformerError], passed_on: int
+    client: Make, predictor: PredictorDouble, status: int, raised: type[ServiceError], passed_on: int
 ) -> None:
     predictor.intercept = answers(status, {"error": "http://inside/secret"})  # type: ignore[assignment]
     with pytest.raises(raised) as caught:
@@ -238,7 +238,7 @@ async def test_every_error_of_the_http_library_is_mapped(client: Make, monkeypat
 
         for session in (one._session, one._fresh):
             monkeypatch.setattr(session, "request", broken)
-        with pytest.raises(TransformerError):
+        with pytest.raises(ServiceError):
             await one.score(["a"], [])
 
 

@@ -1,0 +1,81 @@
+"""Single flight: however many requests miss a text at the same time, it is forwarded once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from serving.http.reply import Headers
+from transformer.errors import PredictorUnavailableError
+from transformer.metrics import Metrics
+from transformer.pipeline.answer import Answer, Model
+
+Forward = Callable[[Sequence[str], Headers], Awaitable[tuple[Model, dict[str, Answer]]]]
+"""Gets the answers of texts, all from one model version."""
+
+
+class Flown(NamedTuple):
+    """A forwarded text's answer, and the model that gave it."""
+
+    model: Model
+    answer: Answer
+
+
+class Flights:
+    """Forwards texts, each once at a time.
+
+    Args:
+        forward: gets answers.
+        metrics: counts misses, and texts that joined another request's.
+    """
+
+    def __init__(self, *, forward: Forward, metrics: Metrics) -> None:
+        self._forward = forward
+        self._metrics = metrics
+        self._flights: dict[str, asyncio.Future[Flown]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def fly(self, texts: Sequence[str], headers: Headers) -> dict[str, Flown]:
+        """Get answers by joining forwards under way and starting one for the rest."""
+        flights: dict[str, asyncio.Future[Flown]] = {}
+        own: list[str] = []
+        for text in texts:
+            flight = self._flights.get(text)
+            if flight is None:
+                own.append(text)
+                flight = asyncio.get_running_loop().create_future()
+                # A flight may fail after all who waited have gone.
+                flight.add_done_callback(_look_at)
+                self._flights[text] = flight
+            flights[text] = flight
+        self._metrics.texts("miss", len(own))
+        self._metrics.texts("coalesced", len(texts) - len(own))
+        if own:
+            # Its own task: a waiter that is cancelled takes nobody down with it.
+            task = asyncio.create_task(self._run({text: flights[text] for text in own}, headers))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        await asyncio.wait(set(flights.values()))
+        return {text: flight.result() for text, flight in flights.items()}
+
+    async def _run(self, flights: Mapping[str, "asyncio.Future[Flown]"], headers: Headers) -> None:
+        try:
+            model, answers = await self._forward(list(flights), headers)
+            for text, flight in flights.items():
+                flight.set_result(Flown(model, answers[text]))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is the waiters' to see
+            for flight in flights.values():
+                flight.set_exception(error)
+        finally:
+            for text, flight in flights.items():
+                del self._flights[text]
+                if not flight.done():
+                    flight.set_exception(PredictorUnavailableError())
+
+    async def land(self) -> None:
+        """Wait for what is under way: its answers are still worth storing."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _look_at(flight: "asyncio.Future[Flown]") -> None:
+    if not flight.cancelled():
+        flight.exception()

@@ -1,0 +1,23 @@
+"""What a predictor or a record in Redis may call a model version and its labels."""
+
+
+def model_labels(labels: object) -> list[str]:
+    """Give ``labels`` back when they are the names of classes.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) and label for label in labels):
+        raise ValueError("labels are not names")
+    return labels
+
+
+def model_version(version: object) -> str:
+    """Give ``version`` back when it is a token fit for cache keys and a header.
+
+    Raises:
+        ValueError: it is not 1 to 64 letters and digits.
+    """
+    if not isinstance(version, str) or not version.isascii() or not version.isalnum() or len(version) > 64:
+        raise ValueError("the version is not a token")
+    return version

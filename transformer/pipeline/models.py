@@ -1,0 +1,63 @@
+"""The model versions that answers come from, and the one in force: the one that answered last."""
+
+from collections.abc import Callable, Sequence
+
+from transformer.cache.key import CacheKeys
+from transformer.metrics import Metrics
+from transformer.pipeline.answer import Model
+
+_FORMER_MODELS = 4  # versions whose labels are remembered; a rollout has two
+
+
+class ModelsInForce:
+    """Remembers versions with their labels, and which of them look-ups go by.
+
+    Attributes:
+        current: the version in force; None before anybody has said.
+        confirmed: whether the predictor itself has said which model it serves.
+
+    Args:
+        keys: names the versions' answers in the cache.
+        metrics: says which version is in force.
+        note: told the version and labels of whatever the predictor says, if anybody is.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: CacheKeys,
+        metrics: Metrics,
+        note: Callable[[str, Sequence[str]], None] | None = None,
+    ) -> None:
+        self._keys = keys
+        self._metrics = metrics
+        self._note = note
+        self._models: dict[str, Model] = {}
+        self.current: Model | None = None
+        self.confirmed = False
+
+    def model(self, version: str, labels: Sequence[str]) -> Model:
+        """Give the model of a version, the same one as long as its labels are the same."""
+        model = self._models.get(version)
+        if model is None or model.labels != tuple(labels):
+            model = Model(version=version, labels=labels, prefix=self._keys.prefix(version))
+            self._models[version] = model
+            while len(self._models) > _FORMER_MODELS:
+                del self._models[next(iter(self._models))]
+        return model
+
+    def presume(self, version: str, labels: Sequence[str]) -> None:
+        """Look answers up under a version that others name, until the predictor itself has spoken."""
+        if self.current is None:
+            self._put_in_force(self.model(version, labels))
+
+    def adopt(self, model: Model) -> None:
+        """Put the model that the predictor names in force."""
+        self.confirmed = True
+        if self._note is not None:
+            self._note(model.version, model.labels)
+        self._put_in_force(model)
+
+    def _put_in_force(self, model: Model) -> None:
+        self.current = model
+        self._metrics.version = model.version

@@ -1,0 +1,50 @@
+"""What the pipeline needs of others: a cache, and a predictor."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from serving.http.reply import Headers
+from transformer.pipeline.answer import Answer
+
+
+class Scored(NamedTuple):
+    """One answer of the predictor.
+
+    Attributes:
+        version: the model that made it.
+        labels: its labels in class order.
+        scores: a probability per label for every text, in the order asked.
+        truncated: indices of texts the model read only in part.
+    """
+
+    version: str
+    labels: Sequence[str]
+    scores: Sequence[Sequence[float]]
+    truncated: frozenset[int]
+
+
+class Cache(Protocol):
+    """Port: where answers are kept. Trouble reads as absence."""
+
+    @property
+    def peek(self) -> Callable[[bytes], Answer | None]:
+        """Give the look-up that costs no round trip."""
+
+    async def fetch(
+        self,
+        keys: Sequence[bytes],
+        read_all: Callable[[Sequence[bytes | None]], list[Answer | None]],
+        *,
+        patient: bool = False,
+    ) -> list[Answer | None]:
+        """Look up keys that ``peek`` does not know; ``patient`` when there is no other way to an answer."""
+
+    def store(self, answers: Sequence[tuple[bytes, Answer]]) -> None:
+        """Keep answers; returns at once."""
+
+
+class Predictor(Protocol):
+    """Port: where missing answers come from."""
+
+    async def score(self, texts: Sequence[str], headers: Headers) -> Scored:
+        """Get every text's scores from one model version."""
