@@ -15,6 +15,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
 
 from serving.errors import ServiceError
 from serving.front import Counts
+from serving.grpc_decoding import Decoding
 from serving.http.reply import Headers
 from serving.oip import grpc_messages
 from serving.predictions import INFER_CALL, named
@@ -67,7 +68,7 @@ class GrpcServer:
         self._servicer = _Servicer(service=service, counts=counts, server_metadata=server_metadata, ready=ready)
         self._max_message_bytes = max_message_bytes
         self._grace_s = grace_s
-        self._interceptors = interceptors
+        self._interceptors = (*interceptors, Decoding())
         self._health = health.aio.HealthServicer()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: aio.Server | None = None
