@@ -71,7 +71,9 @@ class TransformerService(Service):
 
 def _reply(classified: Classified, started: float) -> Reply:
     content = b'{"predictions":[' + b",".join([answer.json for answer in classified.answers]) + b"]}"
-    return Reply(200, [JSON, *_headers(classified, started)], content, classified.outcome)
+    headers = _headers(classified, started)
+    headers.append(JSON)
+    return Reply(200, headers, content, classified.outcome)
 
 
 def _inferred(classified: Classified, started: float) -> Inferred:
