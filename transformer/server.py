@@ -19,11 +19,11 @@ from prometheus_client import REGISTRY
 
 from serving.throttling import Throttling
 from transformer import logs, tracing
+from transformer.cache.connections import Connections
 from transformer.cache.in_force import InForceRecord
 from transformer.cache.key import CacheKeys
 from transformer.cache.redis_cache import RedisCache
-from transformer.cache.redis_client import connect
-from transformer.cache.redis_health import RedisHealth
+from transformer.cache.shards import ShardedCache
 from transformer.cache.tiers import MemoryCache, TieredCache
 from transformer.direct_http import Direct
 from transformer.draining import Draining
@@ -127,7 +127,7 @@ class _Service:
         *,
         predictor: PredictorClient,
         pipeline: Pipeline,
-        redis: tuple[RedisHealth, RedisCache, Any] | None,
+        redis: ShardedCache | None,
         in_force: InForceRecord | None,
     ) -> None:
         self._predictor = predictor
@@ -140,9 +140,7 @@ class _Service:
         """Start before the port opens, end after the last answer."""
         await self._predictor.start()
         if self._redis is not None:
-            health, cache, _client = self._redis
-            await cache.start()
-            await health.start(wait_s=_REDIS_START_S)
+            await self._redis.start(wait_s=_REDIS_START_S)
         await self._presume_version()
         learner = asyncio.create_task(self._learn_version(), name="learn-version")
         log.info("serving", extra={"event": "ready"})
@@ -153,10 +151,7 @@ class _Service:
             await asyncio.gather(learner, return_exceptions=True)
             await self._pipeline.close()
             if self._redis is not None:
-                health, cache, client = self._redis
-                await cache.stop(flush_s=_REDIS_FLUSH_S)
-                await health.stop()
-                await client.close()
+                await self._redis.stop(flush_s=_REDIS_FLUSH_S)
             await self._predictor.close()
 
     async def _learn_version(self) -> None:
@@ -204,7 +199,7 @@ def serve() -> None:
     redis = _redis(settings, metrics)
     cache = TieredCache(
         memory=MemoryCache(entries=settings.l1_entries, ttl_s=settings.l1_ttl_s),
-        shared=redis[1] if redis else None,
+        shared=redis,
     )
     predictor = PredictorClient(
         base_url=f"{'https' if args.predictor_use_ssl else 'http'}://{args.predictor_host}",
@@ -216,7 +211,7 @@ def serve() -> None:
     )
     secret = settings.cache_secret.get_secret_value().encode() if settings.cache_secret else b""
     keys = CacheKeys(secret=secret)
-    in_force = InForceRecord(shared=redis[1], keys=keys) if redis else None
+    in_force = InForceRecord(shared=redis, keys=keys) if redis else None
     noting = {"note": in_force.note} if in_force else {}
     pipeline = (traced.pipeline if traced else Pipeline)(
         cache=traced.cache(cache) if traced else cache,
@@ -263,16 +258,17 @@ def serve() -> None:
             traced.close()
 
 
-def _redis(settings: Settings, metrics: Metrics) -> tuple[RedisHealth, RedisCache, Any] | None:
+def _redis(settings: Settings, metrics: Metrics) -> ShardedCache | None:
     if settings.redis_url is None:
         return None
-    client = connect(settings)
-    health = RedisHealth(probe=client.probe, metrics=metrics.redis)
-    cache = RedisCache(
-        commands=client,
-        health=health,
+    return ShardedCache(
+        connections=Connections(settings),
+        topology=settings.redis_topology,
+        make_cache=functools.partial(
+            RedisCache,
+            metrics=metrics.redis,
+            budget_s=settings.redis_budget_ms / 1000,
+            ttl_s=settings.cache_ttl_s,
+        ),
         metrics=metrics.redis,
-        budget_s=settings.redis_budget_ms / 1000,
-        ttl_s=settings.cache_ttl_s,
     )
-    return health, cache, client

@@ -25,6 +25,9 @@ class Settings(BaseSettings):
         "password", description="`entra`: tokens of Microsoft Entra ID (needs the extra `entra`)."
     )
     redis_ca_file: Path | None = Field(None, description="Certificate authority for `rediss://`, PEM file.")
+    redis_topology: Literal["auto", "single", "cluster"] = Field(
+        "auto", description="What the URL leads to; `auto` asks it, and asks again when it changes."
+    )
     redis_budget_ms: float = Field(50.0, gt=0, le=5_000, description="Longest a request waits for Redis, in ms.")
     cache_ttl_s: int = Field(180, ge=1, description="Life of a cached answer in Redis, in s, ± 10 % per text.")
     cache_secret: SecretStr | None = Field(

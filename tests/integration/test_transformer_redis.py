@@ -1,95 +1,33 @@
 """The transformer with a real redis-server: what it stores, and every way a Redis can go wrong."""
 
 import asyncio
-import datetime
-import ipaddress
 import ssl
 import struct
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from hashlib import blake2b
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from support.predictor_double import PredictorDouble, prediction, scores
+from support.certificates import certificate
+from support.predictor_double import PredictorDouble, scores
+from support.redis_rig import (
+    Run,
+    assert_right,
+    degraded,
+    eventually,
+    hits,
+    is_degraded,
+    key_of,
+    lookup_ms,
+    runner,
+    store,
+)
 from support.redis_server import RedisServer, redis_server
 from support.tcp_proxy import TcpProxy
-from support.transformer_process import Answer, Client, transformer
-
-NO_MEMORY = {"TRANSFORMER_L1_ENTRIES": "0"}
-Run = Callable[..., AbstractAsyncContextManager[Client]]
 
 
 @pytest.fixture
 def run(predictor: PredictorDouble, tmp_path: Path) -> Run:
-    """Run transformers with Redis as their only cache, so that what is seen is Redis's doing."""
-
-    @asynccontextmanager
-    async def start(redis_url: str, **env: str) -> AsyncIterator[Client]:
-        async with transformer(
-            tmp_path, predictor_host=predictor.host, **{"TRANSFORMER_REDIS_URL": redis_url, **NO_MEMORY, **env}
-        ) as process:
-            client = Client(process.url)
-            await eventually(lambda: knows_version(client))
-            try:
-                yield client
-            finally:
-                await client.session.close()
-
-    return start
-
-
-async def knows_version(client: Client) -> bool:
-    return bool((await client.get("/health")).json()["model_version"])
-
-
-async def eventually(check: Callable[[], Awaitable[bool]], *, within_s: float = 10) -> float:
-    """Wait until ``check`` holds; give the seconds it took."""
-    started = time.monotonic()
-    while not await check():
-        assert time.monotonic() - started < within_s, "did not happen in time"
-        await asyncio.sleep(0.05)
-    return time.monotonic() - started
-
-
-def assert_right(answer: Answer, *texts: str, version: str = "v1") -> None:
-    assert answer.status == 200, answer
-    got = [
-        [pair | {"score": struct.unpack("<f", struct.pack("<f", pair["score"]))[0]} for pair in each]
-        for each in answer.json()["predictions"]
-    ]
-    assert got == [prediction(text, version) for text in texts]
-
-
-async def store(client: Client, redis: RedisServer, *texts: str) -> None:
-    """Ask for texts and wait until Redis has them: writes leave after the answer."""
-    assert_right(await client.predict(*texts), *texts)
-    with redis.client() as link:
-
-        async def stored() -> bool:
-            return all(link.exists(key_of(text)) for text in texts)
-
-        await eventually(stored)
-
-
-def key_of(text: str, version: str = "v1") -> bytes:
-    digest = blake2b(text.encode(), digest_size=16).hexdigest()
-    return f"sentiment:1:{version}:{digest}".encode()
-
-
-async def degraded(client: Client) -> float:
-    return await client.metric("transformer_degraded")
-
-
-async def hits(client: Client, text: str) -> bool:
-    answer = await client.predict(text)
-    assert_right(answer, text)
-    return answer.headers["x-cache"] == "hit"
+    return runner(predictor, tmp_path)
 
 
 async def test_key_value_and_life_are_as_documented(run: Run, redis: RedisServer) -> None:
@@ -208,10 +146,6 @@ async def test_stopped_redis_costs_the_budget_until_the_breaker_opens(run: Run, 
         assert await degraded(client) == 0
 
 
-def lookup_ms(answer: Answer) -> float:
-    return float(answer.headers["server-timing"].split("lookup;dur=")[1].split(",")[0])
-
-
 async def test_paused_redis_is_a_miss(run: Run, redis: RedisServer) -> None:
     async with run(redis.url) as client:
         await store(client, redis, "a")
@@ -274,10 +208,6 @@ async def test_full_redis_still_serves_what_it_has(run: Run, redis: RedisServer)
             link.config_set("maxmemory", "0")
         await eventually(lambda: hits(client, "b"))
         assert await degraded(client) == 0
-
-
-async def is_degraded(client: Client) -> bool:
-    return await degraded(client) == 1
 
 
 async def test_read_only_replica_serves_what_it_has(run: Run, redis: RedisServer, tmp_path: Path) -> None:
@@ -360,27 +290,6 @@ async def test_works_with_an_acl_user(run: Run, redis: RedisServer) -> None:
 async def test_works_over_a_unix_socket(run: Run, redis: RedisServer) -> None:
     async with run(f"unix://{redis.socket}") as client:
         await eventually(lambda: hits(client, "a"))
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a self-signed certificate for the loopback address."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "redis")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(
-            name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(1)
-        )
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = folder / "ca.pem", folder / "key.pem"
-    certificate_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return certificate_file, key_file
 
 
 async def test_works_over_tls_and_checks_the_certificate(run: Run, redis: RedisServer, tmp_path: Path) -> None:
