@@ -23,6 +23,7 @@ from transformer.cache.connections import Connections
 from transformer.cache.in_force import InForceRecord
 from transformer.cache.key import CacheKeys
 from transformer.cache.redis_cache import RedisCache
+from transformer.cache.sealed import SealedCache
 from transformer.cache.shards import ShardedCache
 from transformer.cache.tiers import MemoryCache, TieredCache
 from transformer.direct_http import Direct
@@ -197,9 +198,12 @@ def serve() -> None:
         max_texts=settings.max_texts, max_text_chars=settings.max_text_chars
     )
     redis = _redis(settings, metrics)
+    secret = settings.cache_secret.get_secret_value().encode() if settings.cache_secret else b""
+    keys = CacheKeys(secret=secret)
     cache = TieredCache(
         memory=MemoryCache(entries=settings.l1_entries, ttl_s=settings.l1_ttl_s),
-        shared=redis,
+        # Without a secret anybody could make the tag: it would say nothing.
+        shared=SealedCache(shared=redis, keys=keys, metrics=metrics.redis) if redis and secret else redis,
     )
     predictor = PredictorClient(
         base_url=f"{'https' if args.predictor_use_ssl else 'http'}://{args.predictor_host}",
@@ -209,8 +213,6 @@ def serve() -> None:
         connections=settings.predictor_connections,
         metrics=metrics,
     )
-    secret = settings.cache_secret.get_secret_value().encode() if settings.cache_secret else b""
-    keys = CacheKeys(secret=secret)
     in_force = InForceRecord(shared=redis, keys=keys) if redis else None
     noting = {"note": in_force.note} if in_force else {}
     pipeline = (traced.pipeline if traced else Pipeline)(

@@ -83,16 +83,17 @@ class RedisCluster:
     def meet(self, node: RedisServer, other: RedisServer) -> None:
         """Make two nodes know each other, and thereby all that each knows."""
         with node.client() as link:
-            link.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
+            link.execute_command("CLUSTER", "MEET", "127.0.0.1", other.tls_port or other.port)
 
     def join(self, node: RedisServer) -> None:
         """Take a node in, without slots."""
         self.meet(node, self.primaries[0])
         ports = [each.port for each in self.primaries] + [node.port]
         wait_for(
-            lambda: all(str(port) in nodes_text(each) for each in [*self.primaries, node] for port in ports),
+            lambda: all(f":{port}@" in nodes_text(each) for each in [*self.primaries, node] for port in ports),
             "the new node is not known",
         )
+        wait_for(lambda: cluster_ok(node), "the new node does not serve")
 
     def move(self, slots: Sequence[int], source: RedisServer, target: RedisServer, *, pause_s: float = 0.0) -> None:
         """Move slots with their keys, as a reshard does."""
@@ -117,7 +118,7 @@ class RedisCluster:
 
     def _knows_all(self, node: RedisServer) -> bool:
         text = nodes_text(node)
-        return all(str(each.port) in text for each in self.nodes) and "handshake" not in text
+        return all(f":{each.tls_port or each.port}@" in text for each in self.nodes) and "handshake" not in text
 
     def stop(self) -> None:
         """End all nodes."""
