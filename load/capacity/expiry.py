@@ -2,8 +2,9 @@
 
 Every request asks for one text, drawn by Zipf popularity, of a pod drawn at random. Pods have the transformer's own two
 tiers: L1, whose entries live ``l1_s`` less up to 10 %, and Redis, whose entries live ``ttl_s`` ± 10 %. A forward takes
-``forward_s``; its answer is in Redis ``write_s`` later. With ``early`` a pod that finds an entry in Redis renews it before
-its end with the chance of XFetch (Vattani, Chierichetti, Lowenstein, VLDB 2015), and answers from the cache meanwhile.
+``forward_s``; its answer is in Redis ``write_s`` later. With ``early`` a pod that finds an entry in Redis renews it
+before its end with the chance of XFetch (Vattani, Chierichetti, Lowenstein, VLDB 2015), and answers from the cache
+meanwhile.
 """
 
 import argparse
@@ -58,7 +59,7 @@ class Fleet:
 
     def __init__(self, world: World, *, seed: int) -> None:
         self._world = world
-        self._rng = random.Random(seed)
+        self._rng = random.Random(seed)  # noqa: S311  # it simulates
         self._memory: list[dict[int, float]] = [{} for _ in range(world.pods)]
         self._flights: list[dict[int, float]] = [{} for _ in range(world.pods)]
         # By text: when each answer came to lie in Redis, and when it ends.

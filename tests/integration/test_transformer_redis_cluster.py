@@ -23,6 +23,8 @@ from support.redis_rig import (
 )
 from support.redis_server import RedisServer
 
+# A crowded machine must not make a miss of what is a hit.
+PATIENT = {"TRANSFORMER_REDIS_BUDGET_MS": "2000"}
 TEXTS = tuple(f"text {n}" for n in range(60))
 
 
@@ -88,7 +90,7 @@ async def test_lookups_of_one_tick_are_one_round_trip_per_shard(run: Run, cluste
 
 async def test_dead_shard_costs_only_its_keys(run: Run, cluster: RedisCluster) -> None:
     lost = cluster.primaries[1]
-    async with run(cluster.url) as client:
+    async with run(cluster.url, **PATIENT) as client:
         await eventually(lambda: all_hit(client, *TEXTS))
         lost.kill()
         for _ in range(10):
@@ -127,7 +129,7 @@ async def test_stopped_shard_costs_the_budget_until_its_breaker_opens(run: Run, 
 async def test_full_shard_keeps_what_it_has_and_the_others_take_more(run: Run, cluster: RedisCluster) -> None:
     full = cluster.primaries[0]
     old, new = TEXTS[:30], TEXTS[30:]
-    async with run(cluster.url) as client:
+    async with run(cluster.url, **PATIENT) as client:
         await eventually(lambda: all_hit(client, *old))
         with full.client() as link:
             link.config_set("maxmemory-policy", "noeviction")
@@ -143,7 +145,7 @@ async def test_full_shard_keeps_what_it_has_and_the_others_take_more(run: Run, c
 
 async def test_failed_over_primary_brings_its_hits_back(run: Run, replicated: RedisCluster) -> None:
     lost, heir = replicated.primaries[1], replicated.replicas[1]
-    async with run(replicated.url) as client:
+    async with run(replicated.url, **PATIENT) as client:
         await eventually(lambda: all_hit(client, *TEXTS))
         wait_for(lambda: heir_has(heir, of_shard(replicated, lost)), "the replica has not got the answers")
         lost.kill()
@@ -181,7 +183,7 @@ async def not_degraded(client: LoggedClient) -> bool:
 async def test_resharding_under_load_keeps_every_hit_and_nodes_come_and_go(run: Run, cluster: RedisCluster) -> None:
     source = cluster.primaries[0]
     moving = sorted({key_slot(key_of(text)) for text in of_shard(cluster, source)})
-    async with run(cluster.url) as client:
+    async with run(cluster.url, **PATIENT) as client:
         await eventually(lambda: all_hit(client, *TEXTS))
         fresh = cluster.node()
         await asyncio.to_thread(cluster.join, fresh)
@@ -195,7 +197,7 @@ async def test_resharding_under_load_keeps_every_hit_and_nodes_come_and_go(run: 
         assert n > 1
         await eventually(lambda: all_hit(client, *TEXTS))
         with fresh.client() as link:
-            assert link.exists(*(key_of(text) for text in of_shard(cluster, source))) == len(of_shard(cluster, source))
+            assert all(link.exists(key_of(text)) for text in of_shard(cluster, source))
         assert await eventually(lambda: has_shards(client, 4)) < 5
         # And back: a node without slots is spoken to no more, and may go.
         await asyncio.to_thread(cluster.move, moving, fresh, source)
@@ -214,7 +216,7 @@ async def test_slot_on_the_move_is_asked_for_in_both_places(run: Run, cluster: R
     source, target = cluster.primaries[:2]
     gone, kept = of_shard(cluster, source)[:2]
     slots = {text: key_slot(key_of(text)) for text in (gone, kept)}
-    async with run(cluster.url) as client:
+    async with run(cluster.url, **PATIENT) as client:
         await eventually(lambda: all_hit(client, gone, kept))
         for text in (gone, kept):
             with source.client() as out, target.client() as into:
