@@ -24,6 +24,8 @@ from support.redis_rig import (
 from support.redis_server import RedisServer, redis_server
 from support.tcp_proxy import TcpProxy
 
+RECORDS = (b"sentiment:1:probe", b"sentiment:1:in-force")
+
 
 @pytest.fixture
 def run(predictor: PredictorDouble, tmp_path: Path) -> Run:
@@ -36,7 +38,7 @@ async def test_key_value_and_life_are_as_documented(run: Run, redis: RedisServer
         with redis.client() as link:
             assert link.get(key_of("naïve")) == b"\x01" + struct.pack("<2f", *scores("naïve", "v1"))
             assert 180 * 0.9 - 5 <= link.ttl(key_of("naïve")) <= 180 * 1.1
-            names = [n for n in link.scan_iter() if n not in (b"sentiment:1:probe", b"sentiment:1:in-force")]
+            names = [n for n in link.scan_iter() if n not in RECORDS]
             assert sorted(names) == sorted([key_of("naïve"), key_of("b")])
 
 
@@ -82,6 +84,30 @@ async def test_secret_hides_which_texts_are_cached(run: Run, redis: RedisServer)
         await eventually(lambda: hits(client, "guess me"))
         with redis.client() as link:
             assert not link.exists(key_of("guess me"))
+
+
+async def test_value_of_one_who_does_not_know_the_secret_is_a_miss(run: Run, redis: RedisServer) -> None:
+    async with run(redis.url, TRANSFORMER_CACHE_SECRET="s3cret") as client:
+        await eventually(lambda: hits(client, "a"))
+        await eventually(lambda: hits(client, "b"))
+        with redis.client() as link:
+            one, other = (name for name in link.scan_iter() if name not in RECORDS)
+            honest = link.get(one)
+            assert honest is not None
+            assert len(honest) == 1 + 2 * 4 + 8
+            forgeries = (
+                link.get(other),  # another text's answer
+                honest[:-1] + bytes([honest[-1] ^ 1]),
+                honest[:1] + struct.pack("<2f", 0.5, 0.5) + honest[9:],
+                b"\x01" + honest[1:9],  # as without a secret
+            )
+            for forged in forgeries:
+                link.set(one, forged)
+                for text in ("a", "b"):
+                    assert_right(await client.predict(text), text)
+                await eventually(lambda: hits(client, "a"))
+                await eventually(lambda: hits(client, "b"))
+        assert await client.metric('transformer_redis_errors_total{operation="read",reason="forged"}') == len(forgeries)
 
 
 async def test_own_life_per_text_also_in_a_partial_hit(run: Run, redis: RedisServer) -> None:
@@ -224,6 +250,31 @@ async def test_read_only_replica_serves_what_it_has(run: Run, redis: RedisServer
             assert await degraded(client) == 0
 
 
+async def test_user_without_a_command_is_told_which(run: Run, redis: RedisServer) -> None:
+    for denied in ("mget", "set"):
+        with redis.client() as link:
+            link.execute_command(
+                "ACL",
+                "SETUSER",
+                "cache",
+                "reset",
+                "on",
+                ">pw",
+                "~sentiment:*",
+                "+@connection",
+                "+mget",
+                "+set",
+                f"-{denied}",
+            )
+        login = {"TRANSFORMER_REDIS_USERNAME": "cache", "TRANSFORMER_REDIS_PASSWORD": "pw"}
+        async with run(redis.url, **login) as client:
+            for n in range(5):
+                assert_right(await client.predict(f"{denied} {n}"), f"{denied} {n}")
+            assert await client.metric('transformer_redis_shards{state="no_permission"}') == 1
+            (line,) = client.said("redis_state")
+            assert line["message"].endswith(denied)
+
+
 async def test_wrong_password_costs_hits_only_and_is_mended(run: Run, redis: RedisServer) -> None:
     with redis.client() as link:
         link.config_set("requirepass", "right")
@@ -231,6 +282,7 @@ async def test_wrong_password_costs_hits_only_and_is_mended(run: Run, redis: Red
         for n in range(5):
             assert_right(await client.predict(f"a{n}"), f"a{n}")
         assert await degraded(client) == 1
+        assert await client.metric('transformer_redis_shards{state="wrong_password"}') == 1
         with redis.client(password="right") as link:
             link.config_set("requirepass", "wrong")
         await eventually(lambda: hits(client, "a0"))

@@ -77,12 +77,13 @@ def assert_right(answer: Answer, *texts: str, version: str = "v1") -> None:
 async def store(client: Client, redis: RedisServer, *texts: str) -> None:
     """Ask for texts and wait until Redis has them: writes leave after the answer."""
     assert_right(await client.predict(*texts), *texts)
+    await eventually(lambda: all_stored(redis, *texts))
+
+
+async def all_stored(redis: RedisServer, *texts: str) -> bool:
+    """Say whether Redis has the answers."""
     with redis.client() as link:
-
-        async def stored() -> bool:
-            return all(link.exists(key_of(text)) for text in texts)
-
-        await eventually(stored)
+        return all(link.exists(key_of(text)) for text in texts)
 
 
 def key_of(text: str, version: str = "v1") -> bytes:
