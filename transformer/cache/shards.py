@@ -8,20 +8,18 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
-from redis.crc import key_slot
 from redis.exceptions import AuthenticationError, BusyLoadingError, ClusterDownError, ResponseError
 
+from transformer.cache import spread
 from transformer.cache.connections import Connections
-from transformer.cache.redis_cache import RedisCache
 from transformer.cache.redis_client import Address, RedisClient
-from transformer.cache.redis_health import RedisHealth
+from transformer.cache.shard import MakeCache, Shard, Shards
 from transformer.cache.shard_client import ShardClient, Target
 from transformer.cache.slots import SLOTS, SlotRange, probe_keys, read_slots
 from transformer.cache.state_log import StateLog
-from transformer.cache.tiers import UNREAD
 from transformer.cache.trouble import Found, Trouble
 from transformer.metrics import RedisMetrics
 
@@ -33,21 +31,6 @@ _LEAST_PAUSE_S = 0.25
 _ASK_TIMEOUT_S = 1.0
 _UNCOVERED = "uncovered slots"
 _PROBE_PREFIX = b"sentiment:1:probe"
-
-
-class Shard(NamedTuple):
-    """One Redis with everything that is its own."""
-
-    client: RedisClient
-    health: RedisHealth
-    cache: RedisCache
-
-
-class MakeCache(Protocol):
-    """Makes the cache of one shard."""
-
-    def __call__(self, *, commands: RedisClient, health: RedisHealth) -> RedisCache:
-        """Make it, not started."""
 
 
 class ShardedCache:
@@ -63,11 +46,10 @@ class ShardedCache:
     def __init__(
         self, *, connections: Connections, topology: Topology, make_cache: MakeCache, metrics: RedisMetrics
     ) -> None:
-        self._connections = connections
         self._topology = topology
-        self._make_cache = make_cache
         self._metrics = metrics
         self._said = StateLog()
+        self._makes = Shards(connections=connections, make_cache=make_cache, metrics=metrics, said=self._said)
         self._undecided = topology != "single"
         self._redirected = topology == "cluster"
         self._door = self._make_door()
@@ -76,7 +58,6 @@ class ShardedCache:
         self._ranges: list[SlotRange] = []
         self._ask_again = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
-        self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def shards(self) -> list[Address]:
@@ -85,7 +66,7 @@ class ShardedCache:
 
     async def start(self, *, wait_s: float) -> None:
         """Start; wait up to ``wait_s`` seconds for a Redis that is there already."""
-        self._begin(self._door)
+        self._makes.begin(self._door)
         self._watcher = asyncio.create_task(self._watch(), name="redis-topology")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
@@ -97,8 +78,10 @@ class ShardedCache:
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
-        await asyncio.gather(*(self._end(shard, flush_s) for shard in [self._door, *self._shards.values()]))
-        await asyncio.gather(*self._leaving, return_exceptions=True)
+        await asyncio.gather(
+            *(self._makes.end(shard, flush_s=flush_s) for shard in [self._door, *self._shards.values()])
+        )
+        await self._makes.ended()
 
     async def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> list[bytes | None]:
         """Give the value of every key, None where there is none, ``UNREAD`` where its shard is of no use now.
@@ -110,28 +93,7 @@ class ShardedCache:
         slots = self._slots
         if slots is None:
             return await self._door.cache.fetch(keys, patient=patient)
-        parts: dict[int, tuple[Shard, list[bytes]]] = {}
-        for key in keys:
-            shard = slots[key_slot(key)]
-            if shard is None:
-                continue
-            part = parts.get(id(shard))
-            if part is None:
-                parts[id(shard)] = shard, [key]
-            else:
-                part[1].append(key)
-        found: dict[bytes, bytes | None] = {}
-        if patient:
-            fetched = await asyncio.gather(*(s.cache.fetch(part, patient=True) for s, part in parts.values()))
-            for (_, part_keys), values in zip(parts.values(), fetched, strict=True):
-                found.update(zip(part_keys, values, strict=True))
-        else:
-            # All are asked before one is waited for.
-            asked = [(part_keys, shard.cache.ask(part_keys)) for shard, part_keys in parts.values()]
-            for part_keys, answer in asked:
-                if answer is not None:
-                    found.update(zip(part_keys, await answer, strict=True))
-        return [found.get(key, UNREAD) for key in keys]
+        return await spread.fetch(slots, keys, patient=patient)
 
     def store(self, values: Iterable[tuple[bytes, bytes]]) -> None:
         """Queue values for writing, each with its shard."""
@@ -139,19 +101,13 @@ class ShardedCache:
         if slots is None:
             self._door.cache.store(values)
             return
-        parts: dict[int, tuple[Shard, list[tuple[bytes, bytes]]]] = {}
-        for key, value in values:
-            shard = slots[key_slot(key)]
-            if shard is not None:
-                parts.setdefault(id(shard), (shard, []))[1].append((key, value))
-        for shard, part in parts.values():
-            shard.cache.store(part)
+        spread.store(slots, values)
 
     # --- what is spoken to
 
     def _make_door(self) -> Shard:
         """Make the shard that stands for the URL: all of Redis, until it turns out to be a cluster."""
-        client = RedisClient(pool=self._connections.pool(), address=self._connections.address)
+        client = self._makes.client()
 
         async def probe_read() -> None:
             if self._undecided and await self._decide(client):
@@ -162,7 +118,9 @@ class ShardedCache:
             if self._slots is None:
                 await client.probe_write()
 
-        return self._shard(client, "", probe_read, probe_write, self._door_in_trouble)
+        return self._makes.door(
+            client, probe_read=probe_read, probe_write=probe_write, on_trouble=self._door_in_trouble
+        )
 
     def _door_in_trouble(self, trouble: Trouble) -> None:
         if trouble is Trouble.CLUSTER and self._topology != "single":
@@ -200,11 +158,12 @@ class ShardedCache:
         first_time, self._slots = self._slots is None, slots
         self._say_coverage(covered=None not in slots)
         for address in self._shards.keys() - before.keys():
-            self._begin(self._shards[address])
+            self._makes.begin(self._shards[address])
         for address in before.keys() - self._shards.keys():
-            self._leave(before[address])
+            self._makes.leave(before[address])
         if first_time:
-            self._leave_door()
+            # Its client stays, to be asked when no shard answers.
+            self._makes.leave(self._door, close=False)
         if self._shards.keys() != before.keys():
             log.info(
                 "redis is a cluster of %d shards",
@@ -220,10 +179,9 @@ class ShardedCache:
         self._said.state(_UNCOVERED, None if covered else Found(Trouble.CLUSTER_DOWN))
 
     def _make_shard(self, address: Address) -> Shard:
-        client = ShardClient(
-            pool=self._connections.pool(address), address=address, elsewhere=self._elsewhere, moved=self._has_moved
+        return self._makes.node(
+            address, elsewhere=self._elsewhere, moved=self._has_moved, on_trouble=self._shard_in_trouble
         )
-        return self._shard(client, str(address), client.probe_read, client.probe_write, self._shard_in_trouble)
 
     def _shard_in_trouble(self, _trouble: Trouble) -> None:
         self._ask_again.set()
@@ -236,7 +194,7 @@ class ShardedCache:
         shard = self._shards.get(address)
         if shard is None:
             shard = self._shards[address] = self._make_shard(address)
-            self._begin(shard)
+            self._makes.begin(shard)
         return shard
 
     def _has_moved(self, slot: int, address: Address) -> None:
@@ -282,53 +240,9 @@ class ShardedCache:
     def _become_single(self) -> None:
         """Somebody put one Redis in the cluster's place."""
         for shard in self._shards.values():
-            self._leave(shard)
-        self._leave(self._door)
+            self._makes.leave(shard)
+        self._makes.leave(self._door)
         self._shards, self._slots, self._redirected = {}, None, False
         self._say_coverage(covered=True)
         self._door = self._make_door()
-        self._begin(self._door)
-
-    # --- shards come and go
-
-    def _shard(
-        self,
-        client: RedisClient,
-        name: str,
-        probe_read: Callable[[], Coroutine[Any, Any, None]],
-        probe_write: Callable[[], Coroutine[Any, Any, None]],
-        on_trouble: Callable[[Trouble], None],
-    ) -> Shard:
-        health = RedisHealth(
-            probe_read=probe_read,
-            probe_write=probe_write,
-            metrics=self._metrics,
-            said=self._said,
-            shard=name,
-            on_trouble=on_trouble,
-        )
-        return Shard(client, health, self._make_cache(commands=client, health=health))
-
-    @staticmethod
-    def _begin(shard: Shard) -> None:
-        shard.cache.start()
-        shard.health.start()
-
-    def _leave(self, shard: Shard) -> None:
-        self._in_background(self._end(shard, 0.0))
-
-    def _leave_door(self) -> None:
-        """Watch the URL's own Redis no more; its client stays, to be asked when no shard answers."""
-        self._in_background(self._end(self._door, 0.0, close=False))
-
-    def _in_background(self, ending: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(ending)
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
-
-    async def _end(self, shard: Shard, flush_s: float, *, close: bool = True) -> None:
-        await shard.cache.stop(flush_s=flush_s)
-        await shard.health.stop()
-        if close:
-            await shard.client.close()
-            self._connections.forget(shard.client.pool)
+        self._makes.begin(self._door)
