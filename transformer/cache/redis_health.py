@@ -67,6 +67,7 @@ class RedisHealth:
         self._probed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._found: Found | None = Found(Trouble.STARTING)
+        self._ended = False
         self._publish()
 
     @property
@@ -83,7 +84,8 @@ class RedisHealth:
         await self._probed.wait()
 
     async def stop(self) -> None:
-        """Stop probing, and leave the metrics."""
+        """Stop probing, and leave the metrics for good."""
+        self._ended = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -137,6 +139,8 @@ class RedisHealth:
         changed = (readable, writable, found) != (self.readable, self.writable, self._found)
         self.readable, self.writable, self._found = readable, writable, found
         self._failures_in_row = 0
+        if self._ended:
+            return  # a redirect may come back late from a shard that is no more
         if found is None:
             self._wrong.clear()
         else:

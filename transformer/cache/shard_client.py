@@ -12,12 +12,12 @@ from hiredis import PushNotification
 from redis._parsers.hiredis import NOT_ENOUGH_DATA  # what its reader is told to say for it
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
-from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from transformer.cache.redis_client import Address, RedisClient
 from transformer.cache.redis_health import RedisHealth
+from transformer.cache.slots import slot_of
 from transformer.cache.tiers import UNREAD
 
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
@@ -60,9 +60,11 @@ class ShardClient(RedisClient):
         """Give the value of every key; ``UNREAD`` where a redirect led nowhere."""
         by_slot: dict[int, list[bytes]] = {}
         for key in keys:
-            by_slot.setdefault(key_slot(key), []).append(key)
+            by_slot.setdefault(slot_of(key), []).append(key)
         groups = list(by_slot.values())
-        replies = await self._converse([_words(b"MGET", *group) for group in groups])
+        replies = await self._converse([_mget(group) for group in groups])
+        if len(groups) == len(keys) and all(type(reply) is list for reply in replies):
+            return [reply[0] for reply in replies]  # as nearly always: no two in one slot, and none on the move
         found: dict[bytes, bytes | None] = {}
         redirected: dict[bytes, RedisError] = {}
         for group, reply in zip(groups, replies, strict=True):
@@ -145,6 +147,13 @@ class ShardClient(RedisClient):
             return replies[1::2] if asking else replies
         finally:
             await self._take_back(link)
+
+
+def _mget(group: Sequence[bytes]) -> bytes:
+    if len(group) > 1:
+        return _words(b"MGET", *group)
+    (key,) = group
+    return b"*2\r\n$4\r\nMGET\r\n$%d\r\n%b\r\n" % (len(key), key)
 
 
 def _words(*words: bytes) -> bytes:

@@ -55,7 +55,7 @@ class ShardedCache:
         self._door = self._make_door()
         self._slots: list[Shard | None] | None = None
         self._shards: dict[Address, Shard] = {}
-        self._ranges: list[SlotRange] = []
+        self._covered = True
         self._ask_again = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
 
@@ -146,7 +146,6 @@ class ShardedCache:
 
     def _adopt(self, ranges: Sequence[SlotRange]) -> None:
         """Go by a new spread of the slots."""
-        self._ranges = list(ranges)
         keys = probe_keys(ranges, _PROBE_PREFIX)
         before = self._shards
         self._shards = {address: before.get(address) or self._make_shard(address) for address in keys}
@@ -176,7 +175,9 @@ class ShardedCache:
             self._metrics.forget(_UNCOVERED)
         else:
             self._metrics.state(_UNCOVERED, Trouble.CLUSTER_DOWN.value, readable=False)
-        self._said.state(_UNCOVERED, None if covered else Found(Trouble.CLUSTER_DOWN))
+        if covered != self._covered:
+            self._covered = covered
+            self._said.state(_UNCOVERED, None if covered else Found(Trouble.CLUSTER_DOWN))
 
     def _make_shard(self, address: Address) -> Shard:
         return self._makes.node(

@@ -1,14 +1,21 @@
 """Reads how a cluster spreads its slots over its primaries. Pure."""
 
+from binascii import crc_hqx
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 
 from transformer.cache.redis_client import Address
 
 SLOTS = REDIS_CLUSTER_HASH_SLOTS
 _UNKNOWN_HOSTS = (None, b"", b"?")
+
+
+def slot_of(key: bytes) -> int:
+    """Give the slot of a key without braces, as all of ours are: what stands in braces would count alone."""
+    slot: int = crc_hqx(key, 0) & (SLOTS - 1)
+    return slot
 
 
 class SlotRange(NamedTuple):
@@ -51,7 +58,7 @@ def probe_keys(ranges: Sequence[SlotRange], prefix: bytes) -> dict[Address, byte
     n = 0
     while len(keys) < len(wanted):
         key = b"%b:%d" % (prefix, n)
-        primary_of_key = owner.get(key_slot(key))
+        primary_of_key = owner.get(slot_of(key))
         if primary_of_key is not None:
             keys.setdefault(primary_of_key, key)
         n += 1

@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from redis.crc import key_slot
-
 from transformer.cache.shard import Shard
+from transformer.cache.slots import slot_of
 from transformer.cache.tiers import UNREAD
 
 Slots = Sequence[Shard | None]
@@ -16,7 +15,7 @@ async def fetch(slots: Slots, keys: Sequence[bytes], *, patient: bool) -> list[b
     """Give the value of every key, None where there is none, ``UNREAD`` where its shard is of no use now."""
     parts: dict[int, tuple[Shard, list[bytes]]] = {}
     for key in keys:
-        shard = slots[key_slot(key)]
+        shard = slots[slot_of(key)]
         if shard is not None:
             part = parts.get(id(shard))
             if part is None:
@@ -41,7 +40,7 @@ def store(slots: Slots, values: Iterable[tuple[bytes, bytes]]) -> None:
     """Queue values for writing, each with its shard."""
     parts: dict[int, tuple[Shard, list[tuple[bytes, bytes]]]] = {}
     for key, value in values:
-        shard = slots[key_slot(key)]
+        shard = slots[slot_of(key)]
         if shard is not None:
             parts.setdefault(id(shard), (shard, []))[1].append((key, value))
     for shard, part in parts.values():
