@@ -168,8 +168,13 @@ variable "registry_sku" {
 
 variable "managed_redis" {
   description = "Azure Managed Redis, or null to use the Redis that the manifests bring. Balanced_B0 holds 0.5 GB: two million cached texts."
-  type        = object({ sku = string, high_availability = bool })
+  type        = object({ sku = string, high_availability = bool, clustering_policy = optional(string, "OSSCluster") })
   default     = { sku = "Balanced_B0", high_availability = true }
+
+  validation {
+    condition     = contains(["OSSCluster", "EnterpriseCluster", "NoCluster"], try(var.managed_redis.clustering_policy, "OSSCluster"))
+    error_message = "clustering_policy is OSSCluster, EnterpriseCluster or NoCluster."
+  }
 }
 
 variable "storage_replication" {

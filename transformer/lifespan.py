@@ -4,13 +4,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
 from transformer.cache.in_force import InForceRecord
-from transformer.cache.redis_cache import RedisCache
-from transformer.cache.redis_health import RedisHealth
+from transformer.cache.shards import ShardedCache
 from transformer.errors import PredictorError
 from transformer.pipeline.models import ModelsInForce
 from transformer.pipeline.pipeline import Pipeline
@@ -21,14 +19,6 @@ log = logging.getLogger(__name__)
 _REDIS_START_S = 0.3  # a Redis that is there answers within this; one that is not must not hold the pod back
 _REDIS_FLUSH_S = 1.0
 _LEARN_PAUSE_S = (0.2, 5.0)
-
-
-class Redis(NamedTuple):
-    """The parts that speak to Redis."""
-
-    health: RedisHealth
-    cache: RedisCache
-    client: Any
 
 
 class Lifespan:
@@ -48,7 +38,7 @@ class Lifespan:
         predictor: PredictorClient,
         pipeline: Pipeline,
         models: ModelsInForce,
-        redis: Redis | None,
+        redis: ShardedCache | None,
         in_force: InForceRecord | None,
     ) -> None:
         self._predictor = predictor
@@ -62,8 +52,7 @@ class Lifespan:
         """Be alive; as FastAPI asks for it."""
         await self._predictor.start()
         if self._redis is not None:
-            await self._redis.cache.start()
-            await self._redis.health.start(wait_s=_REDIS_START_S)
+            await self._redis.start(wait_s=_REDIS_START_S)
         await self._presume_version()
         learner = asyncio.create_task(self._learn_version(), name="learn-version")
         log.info("serving")
@@ -74,9 +63,7 @@ class Lifespan:
             await asyncio.gather(learner, return_exceptions=True)
             await self._pipeline.close()
             if self._redis is not None:
-                await self._redis.cache.stop(flush_s=_REDIS_FLUSH_S)
-                await self._redis.health.stop()
-                await self._redis.client.close()
+                await self._redis.stop(flush_s=_REDIS_FLUSH_S)
             await self._predictor.close()
 
     async def _learn_version(self) -> None:

@@ -66,8 +66,17 @@ class RedisMetrics:
     def __init__(self) -> None:
         self._errors: Counter[tuple[str, str]] = Counter()
         self._seconds = {operation: Histogram(_REDIS_BUCKETS) for operation in ("read", "write")}
-        self.degraded = False
-        self.breaker_open = False
+        self._shards: dict[str, tuple[str, bool]] = {}
+
+    @property
+    def degraded(self) -> bool:
+        """Say whether the cache is less than whole."""
+        return any(state != "ok" for state, _ in self._shards.values())
+
+    @property
+    def breaker_open(self) -> bool:
+        """Say whether there are keys that nobody asks Redis for now."""
+        return any(not readable for _, readable in self._shards.values())
 
     def error(self, operation: str, reason: str) -> None:
         """Count a failed read, write or probe."""
@@ -77,9 +86,13 @@ class RedisMetrics:
         """Count one round trip."""
         self._seconds[operation].observe(seconds)
 
-    def state(self, *, degraded: bool, breaker_open: bool) -> None:
-        """Say whether the cache is less than whole, and whether nobody reads Redis now."""
-        self.degraded, self.breaker_open = degraded, breaker_open
+    def state(self, shard: str, state: str, *, readable: bool) -> None:
+        """Say how a shard is: ``ok`` or its trouble's label, and whether it is asked; a Redis alone is one shard."""
+        self._shards[shard] = state, readable
+
+    def forget(self, shard: str) -> None:
+        """Count a shard that is gone no more."""
+        self._shards.pop(shard, None)
 
     def collect(self) -> Iterator[Metric]:
         """Give the families."""
@@ -87,8 +100,18 @@ class RedisMetrics:
             "transformer_degraded", "1 while Redis is set but not fully usable, else 0.", float(self.degraded)
         )
         yield GaugeMetricFamily(
-            "transformer_redis_breaker_open", "1 while no request waits for Redis.", float(self.breaker_open)
+            "transformer_redis_breaker_open",
+            "1 while no request waits for Redis, or for one of a cluster's shards.",
+            float(self.breaker_open),
         )
+        shards = GaugeMetricFamily(
+            "transformer_redis_shards",
+            "Shards of Redis by state; a Redis alone is one shard.",
+            labels=("state",),
+        )
+        for state, count in sorted(Counter(state for state, _ in self._shards.values()).items()):
+            shards.add_metric((state,), count)
+        yield shards
         errors = CounterMetricFamily(
             "transformer_redis_errors", "Failed Redis operations.", labels=("operation", "reason")
         )

@@ -1,5 +1,6 @@
 """The composition root: builds the transformer's parts, wires them together and runs the server."""
 
+import functools
 import os
 from collections.abc import Mapping
 from importlib import metadata
@@ -14,13 +15,14 @@ from serving.assembly import serve as run
 from serving.openapi import Described
 from serving.schema import RequestSchema
 from serving.throttling import Throttling
+from transformer.cache.connections import Connections
 from transformer.cache.in_force import InForceRecord
 from transformer.cache.key import CacheKeys
 from transformer.cache.redis_cache import RedisCache
-from transformer.cache.redis_client import connect
-from transformer.cache.redis_health import RedisHealth
+from transformer.cache.sealed import SealedCache
+from transformer.cache.shards import ShardedCache
 from transformer.cache.tiers import MemoryCache, TieredCache
-from transformer.lifespan import Lifespan, Redis
+from transformer.lifespan import Lifespan
 from transformer.metrics import Metrics
 from transformer.pages import Pages
 from transformer.pipeline.models import ModelsInForce
@@ -70,10 +72,12 @@ def serve(settings: Settings) -> None:
     secret = settings.cache_secret.get_secret_value().encode() if settings.cache_secret else b""
     keys = CacheKeys(secret=secret)
     redis = _redis(settings, metrics)
-    in_force = InForceRecord(shared=redis.cache, keys=keys) if redis else None
+    in_force = InForceRecord(shared=redis, keys=keys) if redis else None
     models = ModelsInForce(keys=keys, metrics=metrics, note=in_force.note if in_force else None)
     cache = TieredCache(
-        memory=MemoryCache(entries=settings.l1_entries, ttl_s=settings.l1_ttl_s), shared=redis.cache if redis else None
+        memory=MemoryCache(entries=settings.l1_entries, ttl_s=settings.l1_ttl_s),
+        # Without a secret anybody could make the tag: it would say nothing.
+        shared=SealedCache(shared=redis, keys=keys, metrics=metrics.redis) if redis and secret else redis,
     )
     pipeline = (traced.pipeline if traced else Pipeline)(
         cache=traced.cache(cache) if traced else cache,
@@ -119,16 +123,17 @@ def _traced(tracing_: tracing.Tracing | None) -> "Traced | None":
     return Traced(tracer=tracing_.tracer)
 
 
-def _redis(settings: Settings, metrics: Metrics) -> Redis | None:
+def _redis(settings: Settings, metrics: Metrics) -> ShardedCache | None:
     if settings.redis_url is None:
         return None
-    client = connect(settings)
-    health = RedisHealth(probe=client.probe, metrics=metrics.redis)
-    cache = RedisCache(
-        commands=client,
-        health=health,
+    return ShardedCache(
+        connections=Connections(settings),
+        topology=settings.redis_topology,
+        make_cache=functools.partial(
+            RedisCache,
+            metrics=metrics.redis,
+            budget_s=settings.redis_budget_ms / 1000,
+            ttl_s=settings.cache_ttl_s,
+        ),
         metrics=metrics.redis,
-        budget_s=settings.redis_budget_ms / 1000,
-        ttl_s=settings.cache_ttl_s,
     )
-    return Redis(health, cache, client)

@@ -23,10 +23,13 @@ class Settings(ServingSettings):
         "password", description="`entra`: tokens of Microsoft Entra ID (needs the extra `entra`)."
     )
     redis_ca_file: Path | None = Field(None, description="Certificate authority for `rediss://`, PEM file.")
+    redis_topology: Literal["auto", "single", "cluster"] = Field(
+        "auto", description="What the URL leads to; `auto` asks it, and asks again when it changes."
+    )
     redis_budget_ms: float = Field(50.0, gt=0, le=5_000, description="Longest a request waits for Redis, in ms.")
     cache_ttl_s: int = Field(180, ge=1, description="Life of a cached answer in Redis, in s, ± 10 % per text.")
     cache_secret: SecretStr | None = Field(
-        None, description="Key of the hash that names cached texts; set it where others can read Redis."
+        None, description="Key of the names of cached texts and of their values' tags; set it where others reach Redis."
     )
     l1_entries: int = Field(10_000, ge=0, description="Answers kept in the process; 0: none.")
     l1_ttl_s: float = Field(60.0, gt=0, description="Life of an answer kept in the process, in s.")

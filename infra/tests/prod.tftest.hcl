@@ -32,8 +32,8 @@ run "redis_takes_identities_over_tls" {
     error_message = "TLS on, keys off"
   }
   assert {
-    condition     = azurerm_managed_redis.this[0].default_database[0].clustering_policy == "EnterpriseCluster" && azurerm_managed_redis.this[0].default_database[0].eviction_policy == "AllKeysLFU"
-    error_message = "one plain endpoint, and a cache that may drop anything"
+    condition     = azurerm_managed_redis.this[0].default_database[0].clustering_policy == "OSSCluster" && azurerm_managed_redis.this[0].default_database[0].eviction_policy == "AllKeysLFU"
+    error_message = "every shard spoken to directly, and a cache that may drop anything"
   }
   assert {
     condition     = azurerm_managed_redis_access_policy_assignment.transformer[0].object_id == "22222222-2222-2222-2222-222222222222"
@@ -47,6 +47,24 @@ run "redis_takes_identities_over_tls" {
     condition     = output.redis_url == "rediss://redis.example:10000"
     error_message = "the manifests get a TLS address"
   }
+}
+
+run "redis_policy_is_a_choice" {
+  variables {
+    managed_redis = { sku = "Balanced_B0", high_availability = true, clustering_policy = "EnterpriseCluster" }
+  }
+  assert {
+    condition     = azurerm_managed_redis.this[0].default_database[0].clustering_policy == "EnterpriseCluster"
+    error_message = "the policy is what the variable says"
+  }
+}
+
+run "redis_policy_is_one_that_exists" {
+  command = plan
+  variables {
+    managed_redis = { sku = "Balanced_B0", high_availability = true, clustering_policy = "Cluster" }
+  }
+  expect_failures = [var.managed_redis]
 }
 
 run "services_are_private" {

@@ -1,5 +1,9 @@
 """What do faults of Redis cost? One client in a loop of hits while Redis is hurt for real: errors, delay, recovery.
 
+The same on one Redis and on a cluster of three, where it is the shard of the client's text that is hurt. A cluster with
+replicas loses that primary for good: there the fault is over when the replica has taken over, which takes the cluster
+itself its node timeout (1 s here) and an election.
+
 L1 is off, so that every look-up goes to Redis. A wrong or failed answer counts as an error. "Added" is the longest wait
 for the look-up that the server itself reports, less the median before the fault.
 """
@@ -15,15 +19,18 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import measuring as m
 from transformer_hits import OURS, post
 
 sys.path[:0] = [str(m.ROOT / "tests")]
-from support.redis_server import RedisServer, redis_server  # noqa: E402  # the tests' own way to a real Redis
+from support.redis_cluster import redis_cluster  # noqa: E402  # the tests' own way to a real Redis
+from support.redis_rig import key_of  # noqa: E402
+from support.redis_server import RedisServer, redis_server  # noqa: E402
 
+Fault = tuple[str, Callable[[], None], Callable[[], None]]
 TEXT = "a text that everybody asks for"
 
 
@@ -67,7 +74,9 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         redis = stack.enter_context(redis_server(folder))
-        predictor_port, port = m.free_port(), m.free_port()
+        cluster = stack.enter_context(redis_cluster(folder))
+        replicated = stack.enter_context(redis_cluster(folder, replicas=True))
+        predictor_port = m.free_port()
         predictor = [
             "-m",
             "predictor",
@@ -76,19 +85,40 @@ def main() -> None:
             "--enable_grpc=false",
         ]
         stack.enter_context(m.process(m.python(*predictor), ready=f"http://127.0.0.1:{predictor_port}/v2/health/ready"))
-        ours = m.python(*OURS, f"--predictor_host=127.0.0.1:{predictor_port}", f"--http_port={port}")
-        env = {"TRANSFORMER_REDIS_URL": redis.url, "TRANSFORMER_L1_ENTRIES": "0"}
-        stack.enter_context(m.process(ours, env=env, ready=f"http://127.0.0.1:{port}/v1/models"))
-        url = f"http://127.0.0.1:{port}/predict"
-        for name, hurt, heal in faults(redis):
-            while post(url, {"text": [TEXT]}) != "hit":
-                time.sleep(0.05)
-            hurt_s = 10 if "SIGSTOP" in name else 3
-            rows.append({"fault": f"{name}, {hurt_s} s"} | measure(url, hurt, heal, hurt_s=hurt_s))
+        version = served_version(predictor_port)
+        owner, lost = (each.owner(key_of(TEXT, version)) for each in (cluster, replicated))
+        for name, redis_url, provoked in (
+            ("one Redis", redis.url, faults(redis)),
+            ("cluster", cluster.url, faults(owner, in_cluster=True)),
+            ("cluster", replicated.url, [("primary lost, its replica takes over", lost.kill, lambda: None)]),
+        ):
+            port = m.free_port()
+            ours = m.python(*OURS, f"--predictor_host=127.0.0.1:{predictor_port}", f"--http_port={port}")
+            env = {"TRANSFORMER_REDIS_URL": redis_url, "TRANSFORMER_L1_ENTRIES": "0"}
+            stack.enter_context(m.process(ours, env=env, ready=f"http://127.0.0.1:{port}/v1/models"))
+            rows += provoke(name, f"http://127.0.0.1:{port}/predict", provoked)
     m.table(list(rows[0]), [list(row.values()) for row in rows])
     m.keep("bench-transformer-faults", rows)
     if any(row["errors"] for row in rows):
         sys.exit("a fault of Redis reached a client")
+
+
+def served_version(predictor_port: int) -> str:
+    """Give the model version that the predictor serves."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{predictor_port}/v2/models/sentiment", timeout=10) as answer:
+        version: str = json.loads(answer.read())["versions"][0]
+        return version
+
+
+def provoke(where: str, url: str, provoked: Sequence[Fault]) -> list[dict[str, object]]:
+    """Provoke faults one after the other; give a row for each."""
+    rows = []
+    for name, hurt, heal in provoked:
+        while post(url, {"text": [TEXT]}) != "hit":
+            time.sleep(0.05)
+        hurt_s = 10 if "SIGSTOP" in name else 3
+        rows.append({"cache": where, "fault": f"{name}, {hurt_s} s"} | measure(url, hurt, heal, hurt_s=hurt_s))
+    return rows
 
 
 def measure(url: str, hurt: Callable[[], None], heal: Callable[[], None], *, hurt_s: float) -> dict[str, object]:
@@ -116,8 +146,8 @@ def measure(url: str, hurt: Callable[[], None], heal: Callable[[], None], *, hur
     }
 
 
-def faults(redis: RedisServer) -> list[tuple[str, Callable[[], None], Callable[[], None]]]:
-    """Give (name, hurt, heal) for every fault."""
+def faults(redis: RedisServer, *, in_cluster: bool = False) -> list[Fault]:
+    """Give (name, hurt, heal) for every fault; one that makes a replica of a primary is another thing in a cluster."""
 
     def command(*words: str) -> Callable[[], None]:
         def run() -> None:
@@ -138,19 +168,22 @@ def faults(redis: RedisServer) -> list[tuple[str, Callable[[], None], Callable[[
 
         return run
 
+    alone: list[Fault] = [
+        (
+            "read-only replica of a lost primary",
+            command("REPLICAOF", "127.0.0.1", "9"),
+            command("REPLICAOF", "NO", "ONE"),
+        ),
+    ]
     return [
         ("killed, restarted empty", redis.kill, redis.start),
         ("stopped (SIGSTOP)", lambda: redis.signal(signal.SIGSTOP), lambda: redis.signal(signal.SIGCONT)),
         ("slow (CLIENT PAUSE)", command("CLIENT", "PAUSE", "3000", "ALL"), lambda: None),
         ("full (noeviction)", full, command("CONFIG", "SET", "maxmemory", "0")),
         ("emptied (FLUSHALL)", command("FLUSHALL"), lambda: None),
-        (
-            "read-only replica of a lost primary",
-            command("REPLICAOF", "127.0.0.1", "9"),
-            command("REPLICAOF", "NO", "ONE"),
-        ),
         ("password changed", password("new", None), password("", "new")),
         ("connections cut", command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"), lambda: None),
+        *([] if in_cluster else alone),
     ]
 
 

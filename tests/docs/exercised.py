@@ -128,6 +128,11 @@ PYTHON = {
     ),
     "model-artifacts/train.py": Covered("train.py", "tests/model/test_train.py::test_training_learns", "24 minutes"),
     "load.report": MAKE["load-report"],
+    "load.capacity.expiry": Covered("load.capacity.expiry", "tests/load/test_expiry.py::test_command_prints_a_table"),
+    "transformer.cache_admin": Covered(
+        "transformer.cache_admin",
+        "tests/integration/test_cache_admin.py::test_counts_samples_sizes_and_deletes_by_version",
+    ),
 }
 # Run here, as they stand: see the test that is named like them.
 PYTHON_RUN = ("manifests/render.py", "predictor", "transformer")

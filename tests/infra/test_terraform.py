@@ -95,6 +95,12 @@ BROKEN_PROMISES = {
     "no audit log": ("monitoring.tf", "kube-audit-admin", "cluster-autoscaler", "must be on record"),
     "Redis keys": ("redis.tf", "authentication_enabled = false", "authentication_enabled = true", "TLS on, keys off"),
     "plaintext Redis": ("redis.tf", '"Encrypted"', '"Plaintext"', "TLS on, keys off"),
+    "Redis behind a proxy": (
+        "variables.tf",
+        'string, "OSSCluster"',
+        'string, "NoCluster"',
+        "every shard spoken to directly",
+    ),
     "public models": ("storage.tf", "= !var.private_endpoints", "= true", "off the internet"),
     "the older service's zone": (
         "private_links.tf",

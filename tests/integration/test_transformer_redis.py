@@ -1,95 +1,35 @@
 """The transformer with a real redis-server: what it stores, and every way a Redis can go wrong."""
 
 import asyncio
-import datetime
-import ipaddress
 import ssl
 import struct
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from hashlib import blake2b
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from support.predictor_double import PredictorDouble, prediction, scores
+from support.certificates import certificate
+from support.predictor_double import PredictorDouble, scores
+from support.redis_rig import (
+    Run,
+    assert_right,
+    degraded,
+    eventually,
+    hits,
+    is_degraded,
+    key_of,
+    lookup_ms,
+    runner,
+    store,
+)
 from support.redis_server import RedisServer, redis_server
 from support.tcp_proxy import TcpProxy
-from support.transformer_process import Answer, Client, transformer
 
-NO_MEMORY = {"TRANSFORMER_L1_ENTRIES": "0"}
-Run = Callable[..., AbstractAsyncContextManager[Client]]
+RECORDS = (b"sentiment:1:probe", b"sentiment:1:in-force")
 
 
 @pytest.fixture
 def run(predictor: PredictorDouble, tmp_path: Path) -> Run:
-    """Run transformers with Redis as their only cache, so that what is seen is Redis's doing."""
-
-    @asynccontextmanager
-    async def start(redis_url: str, **env: str) -> AsyncIterator[Client]:
-        async with transformer(
-            tmp_path, predictor_host=predictor.host, **{"TRANSFORMER_REDIS_URL": redis_url, **NO_MEMORY, **env}
-        ) as process:
-            client = Client(process.url)
-            await eventually(lambda: knows_version(client))
-            try:
-                yield client
-            finally:
-                await client.session.close()
-
-    return start
-
-
-async def knows_version(client: Client) -> bool:
-    return bool((await client.get("/health")).json()["model_version"])
-
-
-async def eventually(check: Callable[[], Awaitable[bool]], *, within_s: float = 10) -> float:
-    """Wait until ``check`` holds; give the seconds it took."""
-    started = time.monotonic()
-    while not await check():
-        assert time.monotonic() - started < within_s, "did not happen in time"
-        await asyncio.sleep(0.05)
-    return time.monotonic() - started
-
-
-def assert_right(answer: Answer, *texts: str, version: str = "v1") -> None:
-    assert answer.status == 200, answer
-    got = [
-        [pair | {"score": struct.unpack("<f", struct.pack("<f", pair["score"]))[0]} for pair in each]
-        for each in answer.json()["predictions"]
-    ]
-    assert got == [prediction(text, version) for text in texts]
-
-
-async def store(client: Client, redis: RedisServer, *texts: str) -> None:
-    """Ask for texts and wait until Redis has them: writes leave after the answer."""
-    assert_right(await client.predict(*texts), *texts)
-    with redis.client() as link:
-
-        async def stored() -> bool:
-            return all(link.exists(key_of(text)) for text in texts)
-
-        await eventually(stored)
-
-
-def key_of(text: str, version: str = "v1") -> bytes:
-    digest = blake2b(text.encode(), digest_size=16).hexdigest()
-    return f"sentiment:1:{version}:{digest}".encode()
-
-
-async def degraded(client: Client) -> float:
-    return await client.metric("transformer_degraded")
-
-
-async def hits(client: Client, text: str) -> bool:
-    answer = await client.predict(text)
-    assert_right(answer, text)
-    return answer.headers["x-cache"] == "hit"
+    return runner(predictor, tmp_path)
 
 
 async def test_key_value_and_life_are_as_documented(run: Run, redis: RedisServer) -> None:
@@ -98,7 +38,7 @@ async def test_key_value_and_life_are_as_documented(run: Run, redis: RedisServer
         with redis.client() as link:
             assert link.get(key_of("naïve")) == b"\x01" + struct.pack("<2f", *scores("naïve", "v1"))
             assert 180 * 0.9 - 5 <= link.ttl(key_of("naïve")) <= 180 * 1.1
-            names = [n for n in link.scan_iter() if n not in (b"sentiment:1:probe", b"sentiment:1:in-force")]
+            names = [n for n in link.scan_iter() if n not in RECORDS]
             assert sorted(names) == sorted([key_of("naïve"), key_of("b")])
 
 
@@ -144,6 +84,30 @@ async def test_secret_hides_which_texts_are_cached(run: Run, redis: RedisServer)
         await eventually(lambda: hits(client, "guess me"))
         with redis.client() as link:
             assert not link.exists(key_of("guess me"))
+
+
+async def test_value_of_one_who_does_not_know_the_secret_is_a_miss(run: Run, redis: RedisServer) -> None:
+    async with run(redis.url, TRANSFORMER_CACHE_SECRET="s3cret") as client:
+        await eventually(lambda: hits(client, "a"))
+        await eventually(lambda: hits(client, "b"))
+        with redis.client() as link:
+            one, other = (name for name in link.scan_iter() if name not in RECORDS)
+            honest = link.get(one)
+            assert honest is not None
+            assert len(honest) == 1 + 2 * 4 + 8
+            forgeries = (
+                link.get(other),  # another text's answer
+                honest[:-1] + bytes([honest[-1] ^ 1]),
+                honest[:1] + struct.pack("<2f", 0.5, 0.5) + honest[9:],
+                b"\x01" + honest[1:9],  # as without a secret
+            )
+            for forged in forgeries:
+                link.set(one, forged)
+                for text in ("a", "b"):
+                    assert_right(await client.predict(text), text)
+                await eventually(lambda: hits(client, "a"))
+                await eventually(lambda: hits(client, "b"))
+        assert await client.metric('transformer_redis_errors_total{operation="read",reason="forged"}') == len(forgeries)
 
 
 async def test_own_life_per_text_also_in_a_partial_hit(run: Run, redis: RedisServer) -> None:
@@ -206,10 +170,6 @@ async def test_stopped_redis_costs_the_budget_until_the_breaker_opens(run: Run, 
         redis.signal(SIGCONT)
         await eventually(lambda: hits(client, "a"))
         assert await degraded(client) == 0
-
-
-def lookup_ms(answer: Answer) -> float:
-    return float(answer.headers["server-timing"].split("lookup;dur=")[1].split(",")[0])
 
 
 async def test_paused_redis_is_a_miss(run: Run, redis: RedisServer) -> None:
@@ -276,10 +236,6 @@ async def test_full_redis_still_serves_what_it_has(run: Run, redis: RedisServer)
         assert await degraded(client) == 0
 
 
-async def is_degraded(client: Client) -> bool:
-    return await degraded(client) == 1
-
-
 async def test_read_only_replica_serves_what_it_has(run: Run, redis: RedisServer, tmp_path: Path) -> None:
     with redis_server(tmp_path, "--replicaof", "127.0.0.1", str(redis.port)) as replica:
         with redis.client() as link:
@@ -294,6 +250,31 @@ async def test_read_only_replica_serves_what_it_has(run: Run, redis: RedisServer
             assert await degraded(client) == 0
 
 
+async def test_user_without_a_command_is_told_which(run: Run, redis: RedisServer) -> None:
+    for denied in ("mget", "set"):
+        with redis.client() as link:
+            link.execute_command(
+                "ACL",
+                "SETUSER",
+                "cache",
+                "reset",
+                "on",
+                ">pw",
+                "~sentiment:*",
+                "+@connection",
+                "+mget",
+                "+set",
+                f"-{denied}",
+            )
+        login = {"TRANSFORMER_REDIS_USERNAME": "cache", "TRANSFORMER_REDIS_PASSWORD": "pw"}
+        async with run(redis.url, **login) as client:
+            for n in range(5):
+                assert_right(await client.predict(f"{denied} {n}"), f"{denied} {n}")
+            assert await client.metric('transformer_redis_shards{state="no_permission"}') == 1
+            (line,) = client.said("redis_state")
+            assert line["message"].endswith(denied)
+
+
 async def test_wrong_password_costs_hits_only_and_is_mended(run: Run, redis: RedisServer) -> None:
     with redis.client() as link:
         link.config_set("requirepass", "right")
@@ -301,6 +282,7 @@ async def test_wrong_password_costs_hits_only_and_is_mended(run: Run, redis: Red
         for n in range(5):
             assert_right(await client.predict(f"a{n}"), f"a{n}")
         assert await degraded(client) == 1
+        assert await client.metric('transformer_redis_shards{state="wrong_password"}') == 1
         with redis.client(password="right") as link:
             link.config_set("requirepass", "wrong")
         await eventually(lambda: hits(client, "a0"))
@@ -360,27 +342,6 @@ async def test_works_with_an_acl_user(run: Run, redis: RedisServer) -> None:
 async def test_works_over_a_unix_socket(run: Run, redis: RedisServer) -> None:
     async with run(f"unix://{redis.socket}") as client:
         await eventually(lambda: hits(client, "a"))
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a self-signed certificate for the loopback address."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "redis")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(
-            name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(1)
-        )
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = folder / "ca.pem", folder / "key.pem"
-    certificate_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return certificate_file, key_file
 
 
 async def test_works_over_tls_and_checks_the_certificate(run: Run, redis: RedisServer, tmp_path: Path) -> None:

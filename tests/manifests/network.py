@@ -54,7 +54,7 @@ def _selects(policy: Fields, direction: str, pod: Pod) -> bool:
 
 
 def _matches_port(entry: Fields, port: int, protocol: str) -> bool:
-    return bool(entry["port"] == port and entry["protocol"] == protocol)
+    return bool(entry["port"] <= port <= entry.get("endPort", entry["port"]) and entry["protocol"] == protocol)
 
 
 def _matches_peer(peer: Fields, end: End, own_namespace: str) -> bool:

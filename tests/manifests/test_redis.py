@@ -15,7 +15,8 @@ from redis.exceptions import NoPermissionError
 from support.processes import environment, free_port
 from support.redis_server import executable
 
-from transformer.cache.redis_client import connect
+from transformer.cache.connections import Connections
+from transformer.cache.redis_client import RedisClient
 from transformer.settings import Settings
 
 PASSWORD = "0123456789abcdef"
@@ -72,9 +73,11 @@ def port(tmp_path_factory: pytest.TempPathFactory, rendered: Render) -> Iterator
 
 
 async def test_transformer_works_with_the_rights_it_has(port: int) -> None:
-    client = connect(Settings(redis_url=f"redis://127.0.0.1:{port}/0", redis_password=PASSWORD))
+    made = Connections(Settings(redis_url=f"redis://127.0.0.1:{port}/0", redis_password=PASSWORD))
+    client = RedisClient(pool=made.pool(), address=made.address)
     try:
-        await client.probe()
+        await client.probe_read()
+        await client.probe_write()
         await client.set_all([(b"sentiment:1:v:a", b"1", 60_000), (b"sentiment:1:v:b", b"2", 60_000)])
         assert await client.mget([b"sentiment:1:v:a", b"sentiment:1:v:none", b"sentiment:1:v:b"]) == [b"1", None, b"2"]
     finally:

@@ -61,7 +61,7 @@ IN_MESH = {
 }
 
 OUTSIDE_REDIS = {("transformer", "managed_redis", 10000, "TCP")} | {
-    ("transformer", target, port, "TCP") for target in ("entra", "managed_redis") for port in (443, 10000)
+    ("transformer", target, port, "TCP") for target in ("entra", "managed_redis") for port in (443, 8500, 8599, 10000)
 }
 OUTSIDE_MODEL = {("predictor", target, 443, "TCP") for target in ("entra", "managed_redis")} | {
     ("predictor", "dns", 53, protocol) for protocol in ("TCP", "UDP")
@@ -73,7 +73,7 @@ OTHERS = {
     "api_server": API_SERVER,
 }  # fmt: skip
 ADDRESSES = {"managed_redis": MANAGED_REDIS, "entra": ENTRA, "node_metadata": NODE_METADATA}
-PORTS = (53, 80, 443, 6379, 6443, 8012, 8013, 8022, 8080, 8081, 9090, 9091, 9121, 10000, 15012)
+PORTS = (53, 80, 443, 6379, 6443, 8012, 8013, 8022, 8080, 8081, 8499, 8500, 8599, 8600, 9090, 9091, 9121, 10000, 15012)
 
 
 def open_flows(documents: list[Document]) -> set[tuple[str, str, int, str]]:

@@ -28,7 +28,7 @@ from serving.throttling import Throttling
 
 FAMILIES = [family for family in service_families(CollectorRegistry()) if not family.name.endswith("_created")]
 SERVICES = ("predictor", "transformer")
-LABELS = {"route", "status", "outcome", "operation", "reason", "code", "version", "engine", "precision", "le"}
+LABELS = {"route", "status", "outcome", "operation", "reason", "code", "version", "engine", "precision", "state", "le"}
 
 
 @pytest.fixture(scope="module")

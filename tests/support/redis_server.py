@@ -28,6 +28,7 @@ class RedisServer:
 
     def __init__(self, *, folder: Path, options: Sequence[str] = (), port: int | None = None) -> None:
         self.port = port or free_port()
+        self.tls_port = 0
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.socket = folder / f"redis-{self.port}.sock"
         self._folder = folder

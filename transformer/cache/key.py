@@ -6,6 +6,7 @@ _SCHEME = b"sentiment:1:"
 _DIGEST_BYTES = 16
 _SECRET_BYTES = 64  # blake2b's longest key
 SEAL_BYTES = 16
+TAG_BYTES = 8  # on every value; to guess one takes some 2^63 writes, each of which has to be read to be tried
 
 
 class CacheKeys:
@@ -23,6 +24,7 @@ class CacheKeys:
         self._state = blake2b(digest_size=_DIGEST_BYTES, key=key)
         # Told apart from the keys of texts: a text chosen to be a record's content does not give away its seal.
         self._seal_state = blake2b(digest_size=SEAL_BYTES, key=key, person=b"seal")
+        self._tag_state = blake2b(digest_size=TAG_BYTES, key=key, person=b"value")
 
     def prefix(self, version: str) -> bytes:
         """Give what every key of a model version starts with."""
@@ -38,4 +40,11 @@ class CacheKeys:
         """Give the ``SEAL_BYTES`` bytes that show content unharmed and, with a secret, written by one who knows it."""
         state = self._seal_state.copy()
         state.update(content)
+        return state.digest()
+
+    def tag(self, key: bytes, value: bytes) -> bytes:
+        """Give the ``TAG_BYTES`` bytes that only one who knows the secret can put beside a value under a key."""
+        state = self._tag_state.copy()
+        # Keys are letters, digits and colons, and no value begins with one of those: where a key ends needs no mark.
+        state.update(key + value)
         return state.digest()

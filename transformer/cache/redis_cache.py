@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from transformer.cache.redis_health import RedisHealth, reason_of
+from transformer.cache.redis_health import RedisHealth
 from transformer.cache.tiers import UNREAD
+from transformer.cache.trouble import trouble_of
 from transformer.metrics import RedisMetrics
 
 _MOST_KEYS_A_READ = 1_000  # keeps one command below a millisecond of Redis's single thread
@@ -78,7 +79,7 @@ class RedisCache:
         self._all_written = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Start writing in the background."""
         self._writer = asyncio.create_task(self._write_forever(), name="redis-writer")
 
@@ -101,22 +102,27 @@ class RedisCache:
         """
         if patient:
             return await self._fetch_patiently(keys)
+        asked = self.ask(keys)
+        return [UNREAD] * len(keys) if asked is None else await asked
+
+    def ask(self, keys: Sequence[bytes]) -> "asyncio.Future[list[bytes | None]] | None":
+        """Have keys looked up with those of others; None where Redis is of no use now."""
         if not self._health.readable:
-            return [UNREAD] * len(keys)
+            return None
         loop = asyncio.get_running_loop()
         read = _Read(keys, loop.create_future())
         self._waiting.append(read)
         if not self._send_scheduled and len(self._reads) < _READS_IN_FLIGHT:
             self._send_scheduled = True
             loop.call_soon(self._send)
-        return await read.done
+        return read.done
 
     async def _fetch_patiently(self, keys: Sequence[bytes]) -> list[bytes | None]:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 return await self._commands.mget(keys)
         except Exception as error:  # noqa: BLE001  # whatever Redis or its client does, the request goes on
-            self._metrics.error("read", reason_of(error))
+            self._metrics.error("read", trouble_of(error).trouble.value)
             return [UNREAD] * len(keys)
 
     def store(self, values: Iterable[tuple[bytes, bytes]]) -> None:

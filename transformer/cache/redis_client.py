@@ -1,52 +1,61 @@
-"""Connects to Redis: plain, TLS, unix socket; password or Microsoft Entra ID."""
+"""Speaks to one Redis: look-ups, writes, a probe, and the question how a cluster spreads its slots."""
 
+import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from transformer.settings import Settings
-
-_CONNECT_TIMEOUT_S = 1.0
 _READING = 4
-_CONNECTIONS = _READING + 4  # a write and a probe beside the reads, and those who are patient
+CONNECTIONS = _READING + 4  # a write and a probe beside the reads, and those who are patient
 _PROBE_KEY = b"sentiment:1:probe"
-_ENTRA_SCOPE = "https://redis.azure.com/.default"
+_PROBE_LIFE_MS = 1_000
+
+
+class Address(NamedTuple):
+    """Where a Redis listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Write ``host:port``."""
+        return f"{self.host}:{self.port}"
 
 
 class RedisClient:
     """The few commands this service needs, over redis-py.
 
     Args:
-        redis: a client whose pool raises rather than waits long.
+        pool: gives connections; raises rather than waits long.
+        address: where it leads; None for a unix socket.
+
+    Attributes:
+        probe_key: what the probes read and write.
     """
 
-    def __init__(self, redis: "Redis[bytes]") -> None:
-        self._redis = redis
-        self._pool = redis.connection_pool
+    def __init__(self, *, pool: BlockingConnectionPool, address: Address | None) -> None:
+        self.address = address
+        self.probe_key = _PROBE_KEY
+        self.pool = pool
+        self._redis: Redis[bytes] = Redis(connection_pool=pool)
         # Reads keep their connections: to lend one and take it back costs the library as much as the look-up itself.
         self._links: list[AbstractConnection] = []
 
     async def mget(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Give the value of every key."""
-        link = self._links.pop() if self._links else await self._pool.get_connection()
+        link = await self._lend()
         try:
             command = link.pack_command("MGET", *keys)
             try:
-                return await _ask(link, command)
+                return await _ask(link, command)  # type: ignore[no-any-return]
             except RedisConnectionError:
                 # Once more, at once: the server may have closed it while it was idle.
-                return await _ask(link, command)
+                return await _ask(link, command)  # type: ignore[no-any-return]
         finally:
-            # One that failed or was given up in the middle is closed by now, and opens again when it is used.
-            if len(self._links) < _READING:
-                self._links.append(link)
-            else:
-                await self._pool.release(link)
+            await self._take_back(link)
 
     async def set_all(self, items: Sequence[tuple[bytes, bytes, int]]) -> None:
         """Write (key, value, life in ms) in one round trip; raises on the first refusal."""
@@ -55,58 +64,40 @@ class RedisClient:
                 pipe.set(key, value, px=life_ms)
             await pipe.execute()
 
-    async def probe(self) -> None:
-        """Write a key that lives a second: shows that Redis is there and takes writes."""
-        await self._redis.set(_PROBE_KEY, b"1", px=1_000)
+    async def probe_read(self) -> None:
+        """Look a key up: shows that Redis is there and may be read."""
+        await self.mget([self.probe_key])
+
+    async def probe_write(self) -> None:
+        """Write a key that lives a second: shows that Redis takes writes."""
+        await self.set_all([(self.probe_key, b"1", _PROBE_LIFE_MS)])
+
+    async def slots(self) -> list[Any]:
+        """Give the answer to CLUSTER SLOTS as it comes; raises where this is no cluster."""
+        link = await self.pool.get_connection()
+        try:
+            return await _ask(link, link.pack_command("CLUSTER", "SLOTS"))  # type: ignore[no-any-return]
+        finally:
+            await self.pool.release(link)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._redis.aclose(close_connection_pool=True)
+        await asyncio.gather(*(link.disconnect(nowait=True) for link in self._links))
+        await self.pool.aclose()
+
+    async def _lend(self) -> AbstractConnection:
+        return self._links.pop() if self._links else await self.pool.get_connection()
+
+    async def _take_back(self, link: AbstractConnection) -> None:
+        # One that failed or was given up in the middle is closed by now, and opens again when it is used.
+        if len(self._links) < _READING:
+            self._links.append(link)
+        else:
+            await self.pool.release(link)
 
 
-async def _ask(link: AbstractConnection, command: list[bytes]) -> list[bytes | None]:
+async def _ask(link: AbstractConnection, command: list[bytes]) -> Any:
     if link.is_connected:
         await link.re_auth()  # a new Entra ID token, if one has come
     await link.send_packed_command(command)
-    values: list[bytes | None] = await link.read_response(disable_decoding=True)
-    return values
-
-
-def connect(settings: Settings) -> RedisClient:
-    """Make a client for the settings' URL; opens no connection yet.
-
-    Raises:
-        ValueError: the URL's scheme is unknown, or Entra ID is asked for without TLS.
-        ModuleNotFoundError: Entra ID is asked for without the extra ``entra``.
-    """
-    if settings.redis_url is None:
-        raise ValueError("there is no Redis URL")
-    url = settings.redis_url.get_secret_value()
-    options: dict[str, Any] = {
-        "max_connections": _CONNECTIONS,
-        "timeout": _CONNECT_TIMEOUT_S,
-        "socket_connect_timeout": _CONNECT_TIMEOUT_S,
-        "socket_timeout": None,  # every command runs under its caller's budget
-        # Once, at once: for a connection that the server closed while it was idle.
-        "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-        "client_name": "sentiment-transformer",
-    }
-    if url.startswith("rediss://") and settings.redis_ca_file is not None:
-        options["ssl_ca_certs"] = str(settings.redis_ca_file)
-    if settings.redis_auth == "entra":
-        options["credential_provider"] = _entra(url)
-    else:
-        if settings.redis_username is not None:
-            options["username"] = settings.redis_username
-        if settings.redis_password is not None:
-            options["password"] = settings.redis_password.get_secret_value()
-    return RedisClient(Redis(connection_pool=BlockingConnectionPool.from_url(url, **options)))
-
-
-def _entra(url: str) -> Any:
-    if not url.startswith("rediss://"):
-        raise ValueError("Entra ID tokens travel over TLS only: use a rediss:// URL")
-    # An optional extra, large and needed on Azure alone.
-    from redis_entraid.cred_provider import create_from_default_azure_credential  # noqa: PLC0415
-
-    return create_from_default_azure_credential((_ENTRA_SCOPE,))
+    return await link.read_response(disable_decoding=True)

@@ -6,52 +6,55 @@ permission) stays in use for reads.
 """
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-
+from transformer.cache.state_log import StateLog
+from transformer.cache.trouble import LINK_ERRORS, Found, Trouble, trouble_of
 from transformer.metrics import RedisMetrics
 
-log = logging.getLogger(__name__)
-
-# A broken or refused link, in whichever layer's words. OSError covers TLS and DNS errors.
-LINK_ERRORS = (RedisConnectionError, TimeoutError, OSError, asyncio.IncompleteReadError)
-
-
-def reason_of(error: BaseException) -> str:
-    """Name an error for a metric label: few values, no text of the server's."""
-    if isinstance(error, TimeoutError) or "timeout" in type(error).__name__.lower():
-        return "timeout"
-    if isinstance(error, LINK_ERRORS):
-        return "auth" if "auth" in type(error).__name__.lower() else "connection"
-    return "refused" if isinstance(error, RedisError) else "other"
+# Those who are refused like this get no answer to a read either, whatever was tried.
+_NOT_READABLE = frozenset({Trouble.CLUSTER, Trouble.CLUSTER_DOWN, Trouble.WRONG_PASSWORD, Trouble.LOADING})
 
 
 class RedisHealth:
-    """Breaker and prober of one Redis.
+    """Breaker and prober of one Redis, or of one shard of a cluster.
+
+    Attributes:
+        readable: whether it is worth asking.
+        writable: whether it takes values.
+        trouble: what is wrong; None when nothing is.
 
     Args:
-        probe: writes a short-lived key; raises as any command does.
+        probe_read: looks a key up; raises as any command does.
+        probe_write: writes a short-lived key; raises as any command does.
         metrics: where state and errors are counted.
+        said: where changes of state are logged.
+        shard: its ``host:port``; empty for a Redis that is no cluster.
+        on_trouble: told whenever a trouble shows or changes.
         failures: failed commands in a row after which Redis counts as away.
         probe_every_s: seconds between two probes while something is wrong.
         probe_timeout_s: seconds a probe may take, connecting included.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what it is told, what it tells, and three constants
         self,
         *,
-        probe: Callable[[], Awaitable[object]],
+        probe_read: Callable[[], Awaitable[object]],
+        probe_write: Callable[[], Awaitable[object]],
         metrics: RedisMetrics,
+        said: StateLog | None = None,
+        shard: str = "",
+        on_trouble: Callable[[Trouble], None] = lambda _trouble: None,
         failures: int = 3,
         probe_every_s: float = 0.5,
         probe_timeout_s: float = 2.0,
     ) -> None:
-        self._probe = probe
+        self._probe_read = probe_read
+        self._probe_write = probe_write
         self._metrics = metrics
+        self._said = said or StateLog()
+        self._shard = shard
+        self._on_trouble = on_trouble
         self._failures_allowed = failures
         self._probe_every_s = probe_every_s
         self._probe_timeout_s = probe_timeout_s
@@ -63,19 +66,31 @@ class RedisHealth:
         self._wrong.set()
         self._probed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._found: Found | None = Found(Trouble.STARTING)
+        self._ended = False
         self._publish()
 
-    async def start(self, *, wait_s: float) -> None:
-        """Start probing; wait up to ``wait_s`` seconds for a Redis that is there already."""
+    @property
+    def trouble(self) -> Trouble | None:
+        """Give what is wrong, None when nothing is."""
+        return self._found.trouble if self._found else None
+
+    def start(self) -> None:
+        """Start probing."""
         self._task = asyncio.create_task(self._watch(), name="redis-probe")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._probed.wait(), wait_s)
+
+    async def probed(self) -> None:
+        """Wait until the first probe has ended, well or not."""
+        await self._probed.wait()
 
     async def stop(self) -> None:
-        """Stop probing."""
+        """Stop probing, and leave the metrics for good."""
+        self._ended = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._metrics.forget(self._shard)
+        self._said.forget(self._shard)
 
     def succeeded(self) -> None:
         """Take note of a command that worked."""
@@ -88,15 +103,15 @@ class RedisHealth:
             operation: ``read`` or ``write``.
             error: what the command raised.
         """
-        self._metrics.error(operation, reason_of(error))
+        found = trouble_of(error)
+        self._metrics.error(operation, found.trouble.value)
         if isinstance(error, LINK_ERRORS):
             self._failures_in_row += 1
             if self._failures_in_row >= self._failures_allowed:
-                self._set(readable=False, writable=False, error=error)
-        elif operation == "write":
-            self._set(readable=self.readable, writable=False, error=error)
+                self._set(readable=False, writable=False, found=found)
         else:
-            self._set(readable=False, writable=False, error=error)
+            readable = operation == "write" and self.readable and found.trouble not in _NOT_READABLE
+            self._set(readable=readable, writable=False, found=found)
 
     async def _watch(self) -> None:
         while True:
@@ -106,39 +121,36 @@ class RedisHealth:
             await asyncio.sleep(self._probe_every_s)
 
     async def _try(self) -> None:
+        readable = False
         try:
             async with asyncio.timeout(self._probe_timeout_s):
-                await self._probe()
-        except LINK_ERRORS as error:
-            self._metrics.error("probe", reason_of(error))
-            self._set(readable=False, writable=False, error=error)
-        except ResponseError as error:
-            # It answers, so reads may go on; what it refuses is the write.
-            self._metrics.error("probe", reason_of(error))
-            self._set(readable=True, writable=False, error=error)
+                await self._probe_read()
+                readable = True
+                await self._probe_write()
         except Exception as error:  # noqa: BLE001  # nothing a probe meets may end the prober
-            self._metrics.error("probe", reason_of(error))
-            self._set(readable=False, writable=False, error=error)
+            found = trouble_of(error)
+            self._metrics.error("probe", found.trouble.value)
+            # Where a write is refused but answered, reads may go on.
+            self._set(readable=readable and not isinstance(error, LINK_ERRORS), writable=False, found=found)
         else:
-            self._set(readable=True, writable=True, error=None)
+            self._set(readable=True, writable=True, found=None)
 
-    def _set(self, *, readable: bool, writable: bool, error: BaseException | None) -> None:
-        changed = (readable, writable) != (self.readable, self.writable)
-        self.readable, self.writable = readable, writable
+    def _set(self, *, readable: bool, writable: bool, found: Found | None) -> None:
+        changed = (readable, writable, found) != (self.readable, self.writable, self._found)
+        self.readable, self.writable, self._found = readable, writable, found
         self._failures_in_row = 0
-        if readable and writable:
+        if self._ended:
+            return  # a redirect may come back late from a shard that is no more
+        if found is None:
             self._wrong.clear()
         else:
             self._wrong.set()
         if changed:
             self._publish()
-            state = "ok" if writable else "read-only" if readable else "away"
-            log.log(
-                logging.INFO if writable else logging.WARNING,
-                "redis is %s",
-                state,
-                extra={"event": "redis_state", "state": state, "reason": reason_of(error) if error else None},
-            )
+            self._said.state(self._shard, found)
+            if found is not None:
+                self._on_trouble(found.trouble)
 
     def _publish(self) -> None:
-        self._metrics.state(degraded=not (self.readable and self.writable), breaker_open=not self.readable)
+        state = self._found.trouble.value if self._found else "ok"
+        self._metrics.state(self._shard, state, readable=self.readable)

@@ -31,7 +31,7 @@ _HITS = Row(
         ),
         Panel(
             title="Degraded",
-            says="Pods whose Redis is set but not fully usable, and pods that do not ask it at all now.",
+            says="Pods whose Redis is set but not fully usable, and pods that do not ask it, or a shard of it, now.",
             unit="short",
             queries=[
                 Query(f"sum(transformer_degraded{{{NAMESPACE}}})", "degraded"),
@@ -62,8 +62,15 @@ _FROM_HERE = Row(
             queries=[Query(rate("transformer_redis_seconds_count", by="operation"), "{{operation}}")],
         ),
         Panel(
+            title="Shards by state",
+            says="As each pod sees them; a Redis alone is one shard. What each state means: the runbook's table.",
+            unit="short",
+            queries=[Query(f"sum by (state) (transformer_redis_shards{{{NAMESPACE}}})", "{{state}}")],
+            stacked=True,
+        ),
+        Panel(
             title="Errors",
-            says="By operation and reason; queue_full is a write that was dropped.",
+            says="By operation and reason: a state, queue_full (a write dropped) or forged (a value not believed).",
             unit="ops",
             queries=[
                 Query(

@@ -38,13 +38,13 @@ class Commands:
         raise AssertionError("nothing is written here")
 
     async def probe(self) -> None:
-        return
+        raise AssertionError("nothing is probed here")
 
 
 def on_uvloop(commands: Commands, *, patient: bool = False, readable: bool = True) -> bytes | None:
     async def look_up() -> bytes | None:
         metrics = RedisMetrics()
-        health = RedisHealth(probe=commands.probe, metrics=metrics)
+        health = RedisHealth(probe_read=commands.probe, probe_write=commands.probe, metrics=metrics)
         health.readable = readable
         cache = RedisCache(commands=commands, health=health, metrics=metrics, budget_s=BUDGET_S, ttl_s=60)
         (value,) = await cache.fetch([b"key"], patient=patient)

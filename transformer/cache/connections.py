@@ -1,0 +1,117 @@
+"""Connects to Redis: plain, TLS, unix socket; password or Microsoft Entra ID; to the URL's address or a node's own."""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.auth.token import TokenInterface
+from redis.backoff import NoBackoff
+from redis.credentials import StreamingCredentialProvider
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from transformer.cache.redis_client import CONNECTIONS, Address
+from transformer.settings import Settings
+
+_CONNECT_TIMEOUT_S = 1.0
+_ENTRA_SCOPE = "https://redis.azure.com/.default"
+
+
+class _NamedSSLConnection(SSLConnection):  # type: ignore[misc]  # the library's class carries no types
+    """Looks for a name in the certificate that is not the address it connects to."""
+
+    def __init__(self, *, server_name: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._server_name = server_name
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        return {**super()._connection_arguments(), "server_hostname": self._server_name}
+
+
+class Connections:
+    """Makes pools of connections for the settings' URL; opens no connection yet.
+
+    Args:
+        settings: the Redis ones.
+
+    Raises:
+        ValueError: the URL's scheme is unknown or not served, or Entra ID is asked for without TLS.
+        ModuleNotFoundError: Entra ID is asked for without the extra ``entra``.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.redis_url is None:
+            raise ValueError("there is no Redis URL")
+        url = settings.redis_url.get_secret_value()
+        if "sentinel" in url.split("://", 1)[0]:
+            raise ValueError("Redis Sentinel is not served: give the address of a Redis, a proxy or a cluster")
+        self._options: dict[str, Any] = {
+            "max_connections": CONNECTIONS,
+            "timeout": _CONNECT_TIMEOUT_S,
+            "socket_connect_timeout": _CONNECT_TIMEOUT_S,
+            "socket_timeout": None,  # every command runs under its caller's budget
+            # Once, at once: for a connection that the server closed while it was idle.
+            "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+            "client_name": "sentiment-transformer",
+        }
+        if url.startswith("rediss://") and settings.redis_ca_file is not None:
+            self._options["ssl_ca_certs"] = str(settings.redis_ca_file)
+        self._pools: list[BlockingConnectionPool] = []
+        if settings.redis_auth == "entra":
+            provider = _entra(url)
+            # A pool registers with the provider in the last one's place: here all of them hear of a new token.
+            provider.on_next(self.re_auth)
+            self._options["credential_provider"] = provider
+        else:
+            if settings.redis_username is not None:
+                self._options["username"] = settings.redis_username
+            if settings.redis_password is not None:
+                self._options["password"] = settings.redis_password.get_secret_value()
+        # What the URL says wins, as it always has.
+        self._options.update(parse_url(url))
+        host, port = self._options.get("host", "localhost"), self._options.get("port", 6379)
+        self.address: Address | None = None if "path" in self._options else Address(host, port)
+
+    def pool(self, address: Address | None = None) -> BlockingConnectionPool:
+        """Make a pool for the URL's own address, or for that of a cluster's node."""
+        options = dict(self._options)
+        if address is not None:
+            options |= {"host": address.host, "port": address.port}
+            options.pop("db", None)  # a cluster has but one
+            if "connection_class" in options and self.address is not None and not _is_ip(self.address.host):
+                # Nodes announce addresses that no certificate names; whoever asked for a name gets that name checked.
+                name = self.address.host if _is_ip(address.host) else address.host
+                options |= {"connection_class": _NamedSSLConnection, "server_name": name}
+        pool = BlockingConnectionPool(**options)
+        self._pools.append(pool)
+        return pool
+
+    def forget(self, pool: BlockingConnectionPool) -> None:
+        """Tell a pool of no more tokens."""
+        if pool in self._pools:
+            self._pools.remove(pool)
+
+    async def re_auth(self, token: TokenInterface) -> None:
+        """Show a new token on every connection."""
+        for pool in list(self._pools):
+            await pool.re_auth_callback(token)
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _entra(url: str) -> StreamingCredentialProvider:
+    if not url.startswith("rediss://"):
+        raise ValueError("Entra ID tokens travel over TLS only: use a rediss:// URL")
+    # An optional extra, large and needed on Azure alone.
+    from redis_entraid.cred_provider import create_from_default_azure_credential  # noqa: PLC0415
+
+    provider: StreamingCredentialProvider = create_from_default_azure_credential((_ENTRA_SCOPE,))
+    return provider
