@@ -46,7 +46,7 @@ class Contestant:
 
     def __init__(self, *, silent: bool) -> None:
         forget()
-        cache, metrics, pipeline = own_copy("cache"), own_copy("metrics"), own_copy("pipeline")
+        cache, metrics, pipeline = own_copy("cache.tiers"), own_copy("metrics"), own_copy("pipeline.pipeline")
 
         class Silent(metrics.Metrics):  # type: ignore[name-defined,misc]
             """Takes what is reported and does nothing with it."""
@@ -65,16 +65,16 @@ class Contestant:
                 return pipeline.Scored("v1", ("NEGATIVE", "POSITIVE"), [(0.25, 0.75) for _ in texts], frozenset())
 
         counted = Silent() if silent else metrics.Metrics()
-        self._hot_path = own_copy("routes").HotPath(
+        self._hot_path = own_copy("protocol.routes").HotPath(
             app=self._nothing_else,
             model_name="sentiment",
             pipeline=pipeline.Pipeline(
                 cache=cache.TieredCache(memory=cache.MemoryCache(entries=1_000, ttl_s=3_600), shared=None),
                 predictor=Constant(),
-                keys=own_copy("cache_key").CacheKeys(),
+                keys=own_copy("cache.key").CacheKeys(),
                 metrics=counted,
             ),
-            schema=own_copy("schema").RequestSchema(max_texts=128, max_text_chars=10_000),
+            schema=own_copy("protocol.schema").RequestSchema(max_texts=128, max_text_chars=10_000),
             metrics=counted,
             max_body_bytes=1 << 20,
         )

@@ -163,7 +163,8 @@ class Pipeline:
     def _model(self, version: str, labels: Sequence[str]) -> Model:
         model = self._models.get(version)
         if model is None or model.labels != tuple(labels):
-            model = Model(version=version, labels=labels, prefix=self._keys.prefix(version))
+            tally = self._metrics.tally(tuple(labels))
+            model = Model(version=version, labels=labels, prefix=self._keys.prefix(version), tally=tally)
             self._models[version] = model
             while len(self._models) > _FORMER_MODELS:
                 del self._models[next(iter(self._models))]
@@ -186,9 +187,13 @@ class Pipeline:
         self._metrics.texts("hit_l1", found)
         if found < len(texts):
             self._metrics.texts("duplicate", len(texts) - found)
+        given = [answers[text] for text in texts]
+        tally = model.tally
+        for answer in given:
+            tally[answer.bin] += 1
         return Classified(
             model=model,
-            answers=[answers[text] for text in texts],
+            answers=given,
             found=found,
             asked=found,
             lookup_s=time.perf_counter() - started,
@@ -225,6 +230,8 @@ class Pipeline:
                 if len(have) < len(unique):
                     raise
         assert model is not None  # noqa: S101  # either it was known or an answer brought it
+        for text in texts:
+            model.tally[have[text].bin] += 1
         return Classified(
             model=model,
             answers=[have[text] for text in texts],
