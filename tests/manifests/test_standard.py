@@ -18,7 +18,7 @@ from predictor.settings import Settings as PredictorSettings
 from transformer.settings import Settings as TransformerSettings
 
 OVERLAYS = ("standard", "standard-istio")
-COMBINED = [*((name,) for name in OVERLAYS), *((name, "keda") for name in OVERLAYS)]
+COMBINED = [("kind",), *((name,) for name in OVERLAYS), *((name, "keda") for name in OVERLAYS)]
 ENVOY = Pod("envoy-gateway-system", {"gateway.envoyproxy.io/owning-gateway-name": "kserve-ingress-gateway"})
 ANY_GATEWAY = Pod("kserve", {"gateway.networking.k8s.io/gateway-name": "kserve-ingress-gateway"})
 OTHER_GATEWAY = Pod("kserve", {"gateway.networking.k8s.io/gateway-name": "another"})
@@ -56,6 +56,15 @@ def test_nothing_of_knative_is_left(rendered: Render, names: tuple[str, ...]) ->
     for part in COMPONENTS:
         # Without queue-proxy nobody would read them; `timeout` would be read by routes that KServe is told not to make.
         assert not {"containerConcurrency", "timeout"} & component(documents, part).keys()
+
+
+def test_kind_has_no_way_in_but_port_forward(rendered: Render) -> None:
+    documents = rendered("kind")
+    # Pods are reached by the kubelet then; policies need not let anybody in.
+    assert open_flows(documents) == NO_KNATIVE | {("transformer", "predictor", 8080, "TCP")}
+    assert {document["apiVersion"] for document in documents} <= {
+        "v1", "apps/v1", "networking.k8s.io/v1", "policy/v1", "serving.kserve.io/v1beta1",
+    }  # fmt: skip
 
 
 @each
