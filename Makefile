@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 TOOLS := .tools
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 # Where the CPU build of torch comes from, if not from the default index: see README, "PyTorch".
 TORCH_INDEX ?=
 PIP_INSTALL := install --quiet --disable-pip-version-check --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
@@ -29,8 +30,8 @@ test: $(VENV)/.dev $(TOOLS)/.stamp  ## every test; ARGS="-k name" for some
 	$(if $(ARGS),,$(PY) -m pytest --numprocesses=2 --dist=loadfile $(SIDE_BY_SIDE))
 	$(if $(ARGS),,$(PY) -m pytest $(OTHER_STUBS))
 
-lint: lint-python infra-lint lint-manifests  ## all static checks
-	$(VENV)/bin/shellcheck -x -P SCRIPTDIR $$(git ls-files '*.sh' .ci/run)
+lint: lint-python infra-lint lint-manifests lint-workflows  ## all static checks
+	$(VENV)/bin/shellcheck -x -P SCRIPTDIR $$(git ls-files '*.sh' .ci/run .ci/changelog)
 	$(VENV)/bin/yamllint --strict .
 
 lint-python: $(VENV)/.dev
@@ -38,6 +39,12 @@ lint-python: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+# Where Go is, and always in CI.
+lint-workflows: $(VENV)/.dev
+	@if command -v go >/dev/null || [ "$${CI:-}" = true ]; then \
+	  GOFLAGS=-mod=mod go run $(ACTIONLINT) -shellcheck $(VENV)/bin/shellcheck -color; \
+	else echo "no go: the workflows are not checked"; fi
 
 format: $(VENV)/.dev  ## put the code into the one format
 	$(VENV)/bin/ruff check --fix-only .
@@ -75,6 +82,6 @@ $(TOOLS)/.stamp: requirements-tools.txt
 	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement requirements-tools.txt
 	@touch $@
 
-.PHONY: help run test lint lint-python format constraints clean
+.PHONY: help run test lint lint-python lint-workflows format constraints clean
 
 include $(wildcard */targets.mk load/bench/*.mk)

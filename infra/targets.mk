@@ -3,13 +3,19 @@
 ENV ?= dev
 INFRA_OFFLINE = PYTHONPATH=tests $(PY) -m infra.offline.workspace
 
-.PHONY: up down infra-schema infra-lint infra-test infra-cost
+.PHONY: up down kind-up kind-down infra-schema infra-lint infra-test infra-cost
 
 up: ## Azure, images, platform, manifests, smoke for ENV (dev); shows plan and price first, CONFIRM=yes skips the question
 	infra/up.sh $(ENV)
 
 down: ## Remove ENV and all it costs; asks first
 	infra/down.sh $(ENV)
+
+kind-up: ## A kind cluster on this machine with KServe, the images, the service and a first prediction (docker, kind; ten minutes)
+	infra/kind.sh up
+
+kind-down: ## Remove that cluster
+	infra/kind.sh down
 
 infra-schema: $(VENV)/.dev ## The azurerm provider's schema, from its pinned Python bindings (45 MB, once)
 	PYTHONPATH=tests $(PY) -m infra.offline.schema

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from transformer.pipeline.answer import SCORE_BINS, SCORE_BOUNDS
+
 # Seconds. A cached answer takes some 0.1 ms, a forward some 10 ms, a deadline some 10 s.
 _REQUEST_BUCKETS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -134,6 +136,7 @@ class Metrics(Collector):
         self.in_flight = 0
         self.version: str | None = None
         self._texts = dict.fromkeys(TEXT_OUTCOMES, 0)
+        self._tallies: dict[tuple[str, ...], list[int]] = {}
         # By outcome, status and route: one histogram is counter and histogram of its requests, and is found without
         # hashing a tuple.
         self._requests: dict[str, dict[int, dict[str, Histogram]]] = {outcome: {} for outcome in REQUEST_OUTCOMES}
@@ -143,6 +146,10 @@ class Metrics(Collector):
     def texts(self, outcome: str, count: int = 1) -> None:
         """Count texts by what became of them; the outcomes add up to the texts received."""
         self._texts[outcome] += count
+
+    def tally(self, labels: tuple[str, ...]) -> list[int]:
+        """Give the list in which answers with these labels are counted by `Answer.bin`; it outlives a model version."""
+        return self._tallies.setdefault(labels, [0] * (SCORE_BINS * len(labels)))
 
     def request(self, *, route: str, status: int, outcome: str, seconds: float) -> None:
         """Count an answered request."""
@@ -167,6 +174,7 @@ class Metrics(Collector):
         for outcome, count in self._texts.items():
             texts.add_metric((outcome,), count)
         yield texts
+        yield from self._answers()
         requests = CounterMetricFamily("transformer_requests", "Answered requests.", labels=("route", "status"))
         answered: Counter[tuple[str, str]] = Counter()
         by_outcome = {outcome: Histogram(_REQUEST_BUCKETS) for outcome in REQUEST_OUTCOMES}
@@ -197,3 +205,25 @@ class Metrics(Collector):
             info.add_metric((self.version,), 1)
         yield info
         yield from self.redis.collect()
+
+    def _answers(self) -> Iterator[Metric]:
+        """Give what the answers say: which labels, and how sure. Whoever watches for drift compares them over time."""
+        by_label: Counter[str] = Counter()
+        by_score = [0] * SCORE_BINS
+        for labels, tally in list(self._tallies.items()):
+            for n, label in enumerate(labels):
+                counts = tally[n * SCORE_BINS : (n + 1) * SCORE_BINS]
+                by_label[label] += sum(counts)
+                by_score = [own + more for own, more in zip(by_score, counts, strict=True)]
+        answers = CounterMetricFamily("transformer_answers", "Texts answered, by their best label.", labels=("label",))
+        for label, count in by_label.items():
+            answers.add_metric((label,), count)
+        yield answers
+        scores = HistogramMetricFamily("transformer_answer_score", "Best label's score of every text answered.")
+        buckets, total = [], 0
+        for bound, count in zip([*map(str, SCORE_BOUNDS), "+Inf"], by_score, strict=True):
+            total += count
+            buckets.append((bound, total))
+        # Without their sum, which would cost every answer an addition and says less than the buckets.
+        scores.add_metric((), buckets, sum_value=None)
+        yield scores

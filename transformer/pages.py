@@ -140,7 +140,7 @@ def pages(*, playground: bool) -> Mapping[str, Page]:
             found[f"/docs/{name}"] = Page(name=name, read=(swagger / name).read_bytes, policy=_SWAGGER)
     if playground:
         found["/playground"] = Page(name="page.html", read=(own / "page.html").read_bytes, policy=_STRICT)
-        for name in ("page.css", "page.js", "icon.svg"):
+        for name in ("page.css", "page.js", "code.js", "file.js", "icon.svg"):
             found[f"/playground/{name}"] = Page(name=name, read=(own / name).read_bytes, policy=_STRICT)
     return found
 

@@ -80,14 +80,15 @@ class Balancer:
             for n in range(len(ready)):
                 with contextlib.suppress(OSError):
                     far = await asyncio.open_connection("127.0.0.1", ready[(self._turn + n) % len(ready)])
-                    await asyncio.gather(_pump(reader, far[1]), _pump(far[0], writer))
+                    await asyncio.gather(pump(reader, far[1]), pump(far[0], writer))
                     return
         finally:
             writer.close()
             self._pumps.discard(task)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Pass on what comes until there is no more."""
     try:
         while data := await reader.read(65_536):
             writer.write(data)

@@ -10,8 +10,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from chaos.balancer import Balancer
+from chaos.kubelet import Kubelet
 from chaos.open_load import OpenLoad, double_said, warm
 from chaos.queue_proxy import QueueProxy
+from chaos.service import Service
 from chaos.stack import PredictorProcess, knows_model, predictor_process, stack
 from chaos.table import FULL, Keep, Pace
 from support.predictor_double import PredictorDouble
@@ -227,3 +229,66 @@ async def two_pods(
             proxies.append(proxy)
         ends.push_async_callback(front.stop)
         yield proxies[0], proxies[1], front
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("component", ["transformer", "predictor"])
+async def test_order_of_standard_mode_loses_nothing_though_endpoints_learn_late(
+    component: str, predictor: PredictorDouble, tmp_path: Path, pace: Pace, keep: Keep
+) -> None:
+    learns_after_s, pre_stop_s = (8.0, 10.0) if FULL else (2.0, 2.5)
+    async with deployment(component, predictor, tmp_path, drain_s=1.0) as (pods, service, url):
+        kubelet = Kubelet(service=service, learns_after_s=learns_after_s, pre_stop_s=pre_stop_s, grace_s=60)
+        async with OpenLoad(url=url, rate=pace.rate, check=(lambda *_: True)) as load:
+            await asyncio.sleep(pace.before_s)
+            ending = await kubelet.end_pod(pods[0])
+            load.mark("healed")
+            await asyncio.sleep(pace.after_s)
+        report = keep(load.report(f"{component} ended in Standard mode's order"))
+    assert not report.wrong
+    assert not report.statuses()
+    assert (ending.status, ending.killed) == (0, False)
+    assert ending.sigterm_s >= pre_stop_s
+
+
+@pytest.mark.timeout(300)
+async def test_without_the_pause_before_sigterm_a_late_endpoint_costs_requests(
+    predictor: PredictorDouble, tmp_path: Path, pace: Pace
+) -> None:
+    # What the order above is for: the process is gone before the balancer knows.
+    async with deployment("transformer", predictor, tmp_path, drain_s=0.2) as (pods, service, url):
+        kubelet = Kubelet(service=service, learns_after_s=3.0, pre_stop_s=0.0, grace_s=60)
+        async with OpenLoad(url=url, rate=pace.rate, check=(lambda *_: True)) as load:
+            await asyncio.sleep(pace.before_s)
+            await kubelet.end_pod(pods[0])
+        assert load.report("no preStop").statuses()
+
+
+@contextlib.asynccontextmanager
+async def deployment(
+    component: str, predictor: PredictorDouble, folder: Path, *, drain_s: float
+) -> AsyncIterator[tuple[list[Server], Service, str]]:
+    """Run two pods of a component behind a Service; the other component has one, or is a double."""
+    service = Service()
+    async with contextlib.AsyncExitStack() as ends:
+        await service.start()
+        ends.push_async_callback(service.stop)
+        pods: list[Server] = []
+        for _ in range(2):
+            if component == "transformer":
+                pod = await ends.enter_async_context(
+                    transformer(folder, predictor_host=predictor.host, TRANSFORMER_DRAIN_S=str(drain_s))
+                )
+            else:
+                real = predictor_process(folder, version=None, PREDICTOR_DRAIN_S=str(drain_s))
+                made = (await ends.enter_async_context(real)).process
+                assert made is not None
+                pod = made
+            pods.append(pod)
+            service.add(pod.port)
+        url = f"http://{service.host}"
+        if component == "predictor":
+            url = (await ends.enter_async_context(transformer(folder, predictor_host=service.host))).url
+            await knows_model(url)
+        await warm(url)
+        yield pods, service, url

@@ -1,5 +1,10 @@
 """The pages for people, in a real browser against the real process."""
 
+import asyncio
+import csv
+import json
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,8 +13,8 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 from support.browser import browser as chromium_browser
-from support.predictor_double import PredictorDouble
-from support.processes import Server
+from support.predictor_double import PredictorDouble, prediction
+from support.processes import Server, free_port
 from support.transformer_process import Client, transformer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -64,7 +69,7 @@ async def test_keyboard_alone_classifies_and_a_repeat_is_a_hit(playground: Watch
     page = playground.page
     await page.get_by_role("link", name="Metrics").focus()
     await page.keyboard.press("Tab")
-    await expect(page.get_by_label("Texts, one a line")).to_be_focused()
+    await expect(page.get_by_label("Texts, one per line")).to_be_focused()
     await page.keyboard.press("ControlOrMeta+a")
     await page.keyboard.type("first\n\n  second  ")
     await expect(page.locator("#count")).to_have_text("2 texts")
@@ -75,14 +80,87 @@ async def test_keyboard_alone_classifies_and_a_repeat_is_a_hit(playground: Watch
     await expect(page.locator("#results > li")).to_have_count(2)
     await expect(page.locator("#results .text").nth(1)).to_have_text("second")
     await expect(page.locator("#rows tr")).to_have_count(2)
-    assert "Cache: hit." in await page.get_by_role("status").inner_text()
+    assert "Cache: hit." in await page.locator("#said").inner_text()
     assert playground.wrong == []
+
+
+async def test_first_view_says_which_model_answers_and_how_little_it_knows(playground: Watched) -> None:
+    page = playground.page
+    await expect(page.locator("#version")).to_have_text(VERSION)
+    for part in ("#facts", "#limits"):
+        box = await page.locator(part).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= PHONE["height"]
+    await expect(page.locator("#limits")).to_contain_text("82 % of English film reviews")
+    await expect(page.locator("#state")).to_be_hidden()
+
+
+async def test_request_is_copied_as_code_that_runs(playground: Watched, process: Server) -> None:
+    page = playground.page
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.get_by_label("Texts, one per line").fill('it\'s "fine"\nça va')
+    for name, command in (("curl", ["bash", "-c"]), ("Python", [sys.executable, "-c"])):
+        await page.get_by_role("button", name=f"Copy as {name}").click()
+        await expect(page.locator("#copied")).to_have_text("Copied.")
+        code = await page.evaluate("navigator.clipboard.readText()")
+        assert code == await page.locator("#snippet").inner_text()
+        run = await asyncio.create_subprocess_exec(*command, code, stdout=PIPE, stderr=PIPE)
+        said, trouble = await run.communicate()
+        assert run.returncode == 0, trouble
+        assert said.count(b"\n") == 2 or len(json.loads(said)["predictions"]) == 2
+
+
+async def test_file_comes_back_as_csv_with_progress(playground: Watched, tmp_path: Path) -> None:
+    page = playground.page
+    texts = [f'text {n}, with "quotes"' for n in range(150)]
+    with (tmp_path / "reviews.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerows([("id", "text"), *enumerate(texts)])
+    await page.locator("#file").set_input_files(tmp_path / "reviews.csv")
+    await page.get_by_role("button", name="Classify file").click()
+    await expect(page.locator("#file-said")).to_have_text("150 texts are classified.")
+    async with page.expect_download() as started:
+        await page.get_by_role("link", name="Download the answers as CSV").click()
+    download = await started.value
+    assert download.suggested_filename == "reviews-sentiment.csv"
+    heading, *rows_back = csv.reader((await download.path()).read_text().splitlines())
+    assert heading == ["line", "label", "score", "text"]
+    assert [row[3] for row in rows_back] == texts
+    for row in (rows_back[0], rows_back[-1]):
+        best = prediction(row[3], VERSION)[0]
+        assert (row[1], float(row[2])) == (best["label"], pytest.approx(best["score"], abs=1e-6))
+
+
+async def test_csv_without_the_column_is_refused_in_words(playground: Watched, tmp_path: Path) -> None:
+    page = playground.page
+    (tmp_path / "other.csv").write_text("id,body\n1,good\n")
+    await page.locator("#file").set_input_files(tmp_path / "other.csv")
+    await page.get_by_role("button", name="Classify file").click()
+    await expect(page.locator("#file-said")).to_have_text("The CSV has no column “text” in its first line.")
+
+
+async def test_page_says_what_is_away(chromium: Browser, tmp_path: Path) -> None:
+    double = PredictorDouble(versions=(VERSION,))
+    await double.start()
+    host = double.host
+    await double.stop()
+    nowhere = f"redis://127.0.0.1:{free_port()}"
+    async with transformer(
+        tmp_path, predictor_host=host, TRANSFORMER_PLAYGROUND="true", TRANSFORMER_REDIS_URL=nowhere
+    ) as running:
+        page = await chromium.new_page()
+        await page.goto(running.url + "/playground")
+        await expect(page.locator("#state")).to_contain_text("The predictor has not answered yet")
+        await page.get_by_role("button", name="Classify", exact=True).click()
+        await expect(page.get_by_role("alert")).to_contain_text("The predictor is away or full.")
+        await expect(page.locator("#state")).to_contain_text("Redis is away")
+        await page.close()
 
 
 async def test_score_bar_is_as_long_as_the_score(playground: Watched) -> None:
     page = playground.page
-    await page.get_by_label("Texts, one a line").fill("how long is the bar")
-    await page.get_by_role("button", name="Classify").click()
+    await page.get_by_label("Texts, one per line").fill("how long is the bar")
+    await page.get_by_role("button", name="Classify", exact=True).click()
     best = page.locator("#results .score.best")
     shown = float((await best.locator(".number").inner_text()).removesuffix(" %"))
     fill, track = await best.locator(".fill").bounding_box(), await best.locator(".track").bounding_box()
@@ -93,8 +171,8 @@ async def test_score_bar_is_as_long_as_the_score(playground: Watched) -> None:
 
 async def test_refusal_is_told_in_the_services_own_words(playground: Watched) -> None:
     page = playground.page
-    await page.get_by_label("Texts, one a line").fill("\n".join(f"text {n}" for n in range(129)))
-    await page.get_by_role("button", name="Classify").click()
+    await page.get_by_label("Texts, one per line").fill("\n".join(f"text {n}" for n in range(129)))
+    await page.get_by_role("button", name="Classify", exact=True).click()
     alert = page.get_by_role("alert")
     await expect(alert).to_contain_text("(422)")
     await expect(alert).to_contain_text("at most 128 items")
@@ -104,23 +182,23 @@ async def test_refusal_is_told_in_the_services_own_words(playground: Watched) ->
 async def test_text_is_shown_as_text(playground: Watched) -> None:
     page = playground.page
     text = "<img src=x onerror=alert(1)> & <b>bold</b>"
-    await page.get_by_label("Texts, one a line").fill(text)
-    await page.get_by_role("button", name="Classify").click()
+    await page.get_by_label("Texts, one per line").fill(text)
+    await page.get_by_role("button", name="Classify", exact=True).click()
     await expect(page.locator("#results .text")).to_have_text(text)
     assert await page.locator("#results img, #results b").count() == 0
 
 
 async def test_cut_texts_are_told(playground: Watched) -> None:
     page = playground.page
-    await page.get_by_label("Texts, one a line").fill("a long one")
-    await page.get_by_role("button", name="Classify").click()
+    await page.get_by_label("Texts, one per line").fill("a long one")
+    await page.get_by_role("button", name="Classify", exact=True).click()
     await expect(page.locator("#cut")).to_contain_text("longer than the model reads: 1")
 
 
 async def test_nothing_is_wider_than_a_phone_and_axe_finds_nothing(playground: Watched) -> None:
     page = playground.page
-    await page.get_by_label("Texts, one a line").fill("good\n" + "long" * 200)
-    await page.get_by_role("button", name="Classify").click()
+    await page.get_by_label("Texts, one per line").fill("good\n" + "long" * 200)
+    await page.get_by_role("button", name="Classify", exact=True).click()
     await expect(page.locator("#results > li")).to_have_count(2)
     assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     for scheme in ("light", "dark"):

@@ -61,6 +61,10 @@ MAKE = {
     "base-digest": Covered("pin-base.sh", f"{_IMAGES}::test_base_is_pinned_to_what_the_registry_says", "a registry"),
     "up": Covered("up.sh", "tests/infra/test_up.py::test_one_command_goes_from_nothing_to_an_answer", "a subscription"),
     "down": Covered("down.sh", "tests/infra/test_up.py::test_down_asks_and_destroys_what_it_planned", "a subscription"),
+    "kind-up": Covered(
+        "kind.sh", "tests/infra/test_kind.py::test_up_goes_from_nothing_to_a_prediction", "docker, kind"
+    ),
+    "kind-down": Covered("kind.sh", "tests/infra/test_kind.py::test_down_removes_its_own_cluster", "docker, kind"),
     "infra-cost": Covered(
         "infra.offline.workspace", f"{_TERRAFORM}::test_the_readme_states_the_price_that_the_code_computes", "a minute"
     ),
@@ -133,6 +137,11 @@ PYTHON = {
         "transformer.cache_admin",
         "tests/integration/test_cache_admin.py::test_counts_samples_sizes_and_deletes_by_version",
     ),
+    "examples/batch/score.py": Covered(
+        "score.py",
+        "tests/integration/test_batch_scoring.py::test_every_text_has_its_row_in_order_and_a_blank_one_an_empty_one",
+        "a running service",
+    ),
 }
 # Run here, as they stand: see the test that is named like them.
 PYTHON_RUN = ("manifests/render.py", "predictor", "transformer")
@@ -151,6 +160,8 @@ SCRIPTS = {
 FOREIGN = {
     ("az", "login"): "a subscription",
     ("az", "aks", "stop"): "a subscription",
+    ("kind", "create", "cluster"): "docker; tests/infra/test_kind.py holds the page to the script",
+    ("bash",): "KServe's own install, whose address is held to versions.env by tests/infra/test_kind.py",
     ("kind", "load", "docker-image"): "a kind cluster; the images' names are those of the manifests' settings",
     ("cut", "-d/", "-f3"): "nothing; it takes the host out of a URL",
 }

@@ -144,7 +144,7 @@ def test_rendering_gives_what_the_page_asks_for(command: Command) -> None:
     monitors = {"monitoring": "monitoring.coreos.com", "monitoring-azure": "azmonitoring.coreos.com"}
     for component in monitors.keys() & set(components):
         assert f"apiVersion: {monitors[component]}/v1\nkind: PodMonitor" in done.stdout
-    assert ("kind: PrometheusRule" in done.stdout) == ("monitoring" in components)
+    assert ("kind: PrometheusRule" in done.stdout) == bool({"monitoring", "monitoring-standard"} & set(components))
     assert ("kind: RequestAuthentication" in done.stdout) == ("jwt" in components)
 
 

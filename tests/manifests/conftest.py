@@ -8,7 +8,9 @@ import yaml
 from manifests.objects import Document, Render
 from support.programs import require
 
-from manifests.render import render
+from manifests.render import choices, render
+
+KNATIVE = ("local", "dev", "prod")
 
 
 @cache
@@ -28,7 +30,13 @@ def rendered() -> Render:
     return documents
 
 
-@pytest.fixture(params=["local", "dev", "prod"])
+@pytest.fixture(params=KNATIVE)
 def overlay(request: pytest.FixtureRequest, rendered: Render) -> list[Document]:
-    """Each overlay's documents."""
+    """The documents of each overlay in Knative mode."""
+    return rendered(request.param)
+
+
+@pytest.fixture(params=choices("overlays"))
+def every_overlay(request: pytest.FixtureRequest, rendered: Render) -> list[Document]:
+    """The documents of each overlay, in whatever mode."""
     return rendered(request.param)

@@ -9,6 +9,7 @@ import kubernetes.client
 _PLAIN = {
     "str": str,
     "ResourceQuantity": str,
+    "V1beta1MetricQuantity": str,
     "int": int,
     "bool": bool,
     "float": (int, float),
@@ -34,7 +35,9 @@ def problems(value: Any, kind: str, path: str = "") -> list[str]:
 
 
 def _of_model(value: Any, kind: str, path: str) -> list[str]:
-    model = getattr(kserve.models, kind, None) or getattr(kubernetes.client, kind)
+    # The generator writes Kubernetes' own types out with their group.
+    plain = re.sub(r"^K8sIoApi(Apps|Autoscaling|Core)(?=V\d)", "", kind)
+    model = getattr(kserve.models, plain, None) or getattr(kubernetes.client, plain)
     if not isinstance(value, dict):
         return [f"{path}: not a map"]
     types = {model.attribute_map[name]: kind for name, kind in model.openapi_types.items()}

@@ -19,12 +19,15 @@ KUBERNETES = ("1.34", "1.35", "1.36")
 
 # These change the base's objects, and one another's; of the models at most one. The others only add.
 CHANGING = ("inference-pool", "managed-redis", "mtls", "spread")
+# These make another service of the base: a smaller one, or one in Standard mode (test_standard.py).
+WHOLE = ("keda", "small", "standard")
+ROUTES = ("httproute", "virtual-service")  # ways in to Standard mode
 MODELS = ((), ("model-azure",), ("model-hf",))
 INNER = ("model-download",)  # never named by an overlay
 ADDING = tuple(
     name
     for name in choices("components")
-    if name not in {*CHANGING, *INNER, *(one for model in MODELS for one in model)}
+    if name not in {*CHANGING, *WHOLE, *ROUTES, *INNER, *(one for model in MODELS for one in model)}
 )
 # Two forms of one thing.
 MONITORING = tuple(name for name in ADDING if name.startswith("monitoring"))
@@ -42,7 +45,7 @@ def _subsets(names: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 def test_every_component_takes_part_in_the_combinations() -> None:
     named = {name for combination in combinations() for name in combination}
-    assert named | set(INNER) == set(choices("components"))
+    assert named | {*INNER, *WHOLE, *ROUTES} == set(choices("components"))
     assert {"istio", "gateway-limits", "jwt", "api-key"} <= set(ADDING)
 
 

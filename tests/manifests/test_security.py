@@ -1,5 +1,8 @@
 """Pods pass `restricted`, hold no token, and reach exactly what they need."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pytest
 from manifests.network import Address, Pod, allowed
 from manifests.objects import Document, Render, container, of_kind, pod_templates, the
@@ -24,10 +27,10 @@ MANAGED_REDIS = Address("10.20.1.7")
 ENTRA = Address("20.190.128.1")
 NODE_METADATA = Address("169.254.169.254")
 
-Flow = tuple[Pod, Pod | Address, int, str]
+Open = tuple[str, str, int, str]
 
 # Every connection the service needs, and none else: the test tries all pairs and ports below against this list.
-NEEDED: set[tuple[str, str, int, str]] = {
+NEEDED: set[Open] = {
     ("gateway", "transformer", 8012, "TCP"),
     ("gateway", "transformer", 8013, "TCP"),
     ("gateway", "predictor", 8012, "TCP"),
@@ -76,10 +79,10 @@ ADDRESSES = {"managed_redis": MANAGED_REDIS, "entra": ENTRA, "node_metadata": NO
 PORTS = (53, 80, 443, 6379, 6443, 8012, 8013, 8022, 8080, 8081, 8499, 8500, 8599, 8600, 9090, 9091, 9121, 10000, 15012)
 
 
-def open_flows(documents: list[Document]) -> set[tuple[str, str, int, str]]:
+def open_flows(documents: list[Document], also: Mapping[str, Pod] = MappingProxyType({})) -> set[Open]:
     """Every connection with one end in the namespace's workloads that the policies let through."""
     policies = of_kind(documents, "NetworkPolicy")
-    ends = OURS | OTHERS | ADDRESSES
+    ends = OURS | OTHERS | also | ADDRESSES
     pairs = [(a, b) for a in ends for b in ends if a != b and (a in OURS or b in OURS)]
     return {
         (a, b, port, protocol)
@@ -102,17 +105,17 @@ def open_flows(documents: list[Document]) -> set[tuple[str, str, int, str]]:
     ids=lambda value: "+".join(value) if isinstance(value, tuple) else "",
 )
 def test_exactly_the_needed_connections_are_open(
-    rendered: Render, components: tuple[str, ...], expected: set[tuple[str, str, int, str]]
+    rendered: Render, components: tuple[str, ...], expected: set[Open]
 ) -> None:
     assert open_flows(rendered("base", *components)) == expected
 
 
-def test_predictor_and_redis_open_no_connection(overlay: list[Document]) -> None:
-    assert not {flow for flow in open_flows(overlay) if flow[0] in {"predictor", "redis"}}
+def test_predictor_and_redis_open_no_connection(every_overlay: list[Document]) -> None:
+    assert not {flow for flow in open_flows(every_overlay) if flow[0] in {"predictor", "redis"}}
 
 
-def test_every_pod_passes_the_restricted_level(overlay: list[Document]) -> None:
-    templates = dict(pod_templates(overlay))
+def test_every_pod_passes_the_restricted_level(every_overlay: list[Document]) -> None:
+    templates = dict(pod_templates(every_overlay))
     assert len(templates) >= 2
     for name, template in templates.items():
         assert violations(template["spec"]) == [], name
@@ -135,32 +138,32 @@ def test_level_check_catches_seeded_mistakes(rendered: Render, field: str, value
     assert len(violations(pod)) == 1
 
 
-def test_namespace_enforces_the_restricted_level(overlay: list[Document]) -> None:
+def test_namespace_enforces_the_restricted_level(every_overlay: list[Document]) -> None:
     assert (
-        the(overlay, "Namespace", "sentiment")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+        the(every_overlay, "Namespace", "sentiment")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
         == "restricted"
     )
 
 
-def test_root_filesystems_are_read_only_and_tmp_is_bounded(overlay: list[Document]) -> None:
-    for name, template in pod_templates(overlay):
+def test_root_filesystems_are_read_only_and_tmp_is_bounded(every_overlay: list[Document]) -> None:
+    for name, template in pod_templates(every_overlay):
         for one in template["spec"]["containers"]:
             assert one["securityContext"]["readOnlyRootFilesystem"] is True, name
         for volume in template["spec"]["volumes"]:
             assert "emptyDir" not in volume or "sizeLimit" in volume["emptyDir"], name
 
 
-def test_no_pod_holds_a_service_account_token(overlay: list[Document]) -> None:
-    accounts = {account["metadata"]["name"] for account in of_kind(overlay, "ServiceAccount")}
-    assert all(account["automountServiceAccountToken"] is False for account in of_kind(overlay, "ServiceAccount"))
-    for name, template in pod_templates(overlay):
+def test_no_pod_holds_a_service_account_token(every_overlay: list[Document]) -> None:
+    accounts = {account["metadata"]["name"] for account in of_kind(every_overlay, "ServiceAccount")}
+    assert all(account["automountServiceAccountToken"] is False for account in of_kind(every_overlay, "ServiceAccount"))
+    for name, template in pod_templates(every_overlay):
         assert template["spec"]["automountServiceAccountToken"] is False
         assert template["spec"]["serviceAccountName"] == name
         assert name in accounts
 
 
-def test_images_are_never_latest(overlay: list[Document]) -> None:
-    for _, template in pod_templates(overlay):
+def test_images_are_never_latest(every_overlay: list[Document]) -> None:
+    for _, template in pod_templates(every_overlay):
         for one in template["spec"]["containers"]:
             assert ":" in one["image"].rpartition("/")[2]
             assert not one["image"].endswith(":latest")
@@ -176,8 +179,8 @@ def test_cloud_identity_is_the_components_own(rendered: Render, component: str) 
     assert template["metadata"]["labels"]["azure.workload.identity/use"] == "true"
 
 
-def test_disruption_budgets_select_the_components_and_let_nodes_drain(overlay: list[Document]) -> None:
-    budgets = of_kind(overlay, "PodDisruptionBudget")
+def test_disruption_budgets_select_the_components_and_let_nodes_drain(every_overlay: list[Document]) -> None:
+    budgets = of_kind(every_overlay, "PodDisruptionBudget")
     selected = {budget["spec"]["selector"]["matchLabels"]["component"] for budget in budgets}
     assert selected == {"transformer", "predictor"}
     for budget in budgets:

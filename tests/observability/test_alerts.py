@@ -13,11 +13,18 @@ from support.processes import REPO
 from support.programs import require
 
 from manifests.components.monitoring import alerts
+from manifests.components.monitoring.generate import RULES
 from manifests.components.monitoring.objectives import OBJECTIVES
 
-RULES = REPO / "manifests" / "components" / "monitoring" / "rules.yaml"
 RUNBOOK = REPO / alerts.RUNBOOK
-NAMES = sorted({rule["alert"] for group in alerts.groups() for rule in group["rules"] if "alert" in rule})
+MODES: tuple[alerts.Mode, ...] = ("knative", "standard")
+
+
+def names(mode: alerts.Mode) -> set[str]:
+    return {rule["alert"] for group in alerts.groups(mode) for rule in group["rules"] if "alert" in rule}
+
+
+NAMES = sorted(names("knative") | names("standard"))
 NS = 'namespace="sentiment"'
 Series = Mapping[str, str]
 Rules = list[dict[str, Any]]
@@ -29,11 +36,15 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def applied(mode: alerts.Mode) -> Rules:
+    """The rules as they are applied."""
+    groups = yaml.safe_load(RULES[mode].read_text())["spec"]["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
 @pytest.fixture(scope="module")
 def rules() -> Rules:
-    """The rules as they are applied."""
-    groups = yaml.safe_load(RULES.read_text())["spec"]["groups"]
-    return [rule for group in groups for rule in group["rules"]]
+    return applied("knative")
 
 
 def firing(rules: Rules, series: Series, at: str, alert: str) -> list[dict[str, str]]:
@@ -91,6 +102,16 @@ def throttled(**periods: int) -> dict[str, str]:
         series[f"{component}_cpu_periods_total{{{pod}}}"] = "0+600x60"
         series[f"{component}_cpu_throttled_periods_total{{{pod}}}"] = f"0+{held}x60"
     return series
+
+
+def answered(positive: str, negative: str, *, unsure: str = "0+60x300") -> dict[str, str]:
+    """Answers of two labels, and how many of them have a low score."""
+    return {
+        f'transformer_answers_total{{{NS},label="POSITIVE"}}': positive,
+        f'transformer_answers_total{{{NS},label="NEGATIVE"}}': negative,
+        f'transformer_answer_score_bucket{{{NS},le="0.6"}}': unsure,
+        f'transformer_answer_score_bucket{{{NS},le="+Inf"}}': "0+600x300",
+    }
 
 
 REVISION = 'k8s_namespace_name="sentiment",kn_revision_name="sentiment-predictor-00001"'
@@ -151,6 +172,12 @@ SYMPTOMS: dict[str, tuple[Series, str, Series]] = {
         "30m",
         {f"kn_revision_pods_desired{{{REVISION}}}": "3x40", f"kn_revision_pods_count{{{REVISION}}}": "3x40"},
     ),
+    "SentimentAnswersShifted": (
+        # Half and half for four hours, then an hour of nothing but the first.
+        answered("0+300x240 72300+600x60", "0+300x240 72000+0x60"),
+        "299m",
+        answered("0+300x300", "0+300x300"),
+    ),
     "SentimentGatewayErrors": (
         {
             f'istio_requests_total{{{GATEWAY},response_code="200"}}': "0+570x30",
@@ -179,8 +206,50 @@ SYMPTOMS: dict[str, tuple[Series, str, Series]] = {
     ),
 }
 
+DEPLOYMENT = f'{NS},deployment="sentiment-predictor"'
+AUTOSCALER = f'{NS},horizontalpodautoscaler="keda-hpa-sentiment-predictor"'
+STANDARD: dict[str, tuple[Series, str, Series]] = {
+    "SentimentPodsMissing": (
+        {
+            f"kube_deployment_spec_replicas{{{DEPLOYMENT}}}": "3x40",
+            f"kube_deployment_status_replicas_available{{{DEPLOYMENT}}}": "2x40",
+        },
+        "30m",
+        {
+            f"kube_deployment_spec_replicas{{{DEPLOYMENT}}}": "3x40",
+            f"kube_deployment_status_replicas_available{{{DEPLOYMENT}}}": "3x40",
+        },
+    ),
+    "SentimentAtMaximum": (
+        {
+            f"kube_horizontalpodautoscaler_status_desired_replicas{{{AUTOSCALER}}}": "10x40",
+            f"kube_horizontalpodautoscaler_spec_max_replicas{{{AUTOSCALER}}}": "10x40",
+        },
+        "30m",
+        {
+            f"kube_horizontalpodautoscaler_status_desired_replicas{{{AUTOSCALER}}}": "9x40",
+            f"kube_horizontalpodautoscaler_spec_max_replicas{{{AUTOSCALER}}}": "10x40",
+        },
+    ),
+    "SentimentMetricsAbsent": (
+        {f"kube_deployment_status_replicas_available{{{DEPLOYMENT}}}": "2x30"},
+        "15m",
+        {
+            f"kube_deployment_status_replicas_available{{{DEPLOYMENT}}}": "2x30",
+            f"predictor_threads{{{NS}}}": "2x30",
+        },
+    ),
+    "SentimentPlatformMetricsAbsent": (
+        {f"predictor_threads{{{NS}}}": "2x30"},
+        "20m",
+        {f"kube_deployment_spec_replicas{{{DEPLOYMENT}}}": "0x30"},
+    ),
+}
 
-def test_prometheus_accepts_the_rules(rules: Rules, tmp_path: Path) -> None:
+
+@pytest.mark.parametrize("mode", MODES)
+def test_prometheus_accepts_the_rules(mode: alerts.Mode, tmp_path: Path) -> None:
+    rules = applied(mode)
     path = tmp_path / "rules.yaml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
     done = promtool("check", "rules", "--lint=all", "--lint-fatal", str(path))
@@ -188,7 +257,21 @@ def test_prometheus_accepts_the_rules(rules: Rules, tmp_path: Path) -> None:
 
 
 def test_every_alert_is_tested_here() -> None:
-    assert set(NAMES) == set(SYMPTOMS) | {objective.alert for objective in OBJECTIVES}
+    burns = {objective.alert for objective in OBJECTIVES}
+    assert names("knative") == set(SYMPTOMS) | burns
+    everywhere = {alert.name for alert in alerts.SYMPTOMS}
+    assert names("standard") == everywhere | set(STANDARD) | burns
+
+
+@pytest.mark.parametrize("name", STANDARD)
+def test_symptom_of_standard_mode_fires_when_it_should_and_only_then(name: str) -> None:
+    wrong, at, right = STANDARD[name]
+    assert len(firing(applied("standard"), wrong, at, name)) == 1
+    assert firing(applied("standard"), right, at, name) == []
+
+
+def test_standard_mode_asks_nothing_of_knative() -> None:
+    assert not [rule for rule in applied("standard") if "kn_" in rule["expr"]]
 
 
 @pytest.mark.parametrize("name", SYMPTOMS)
@@ -196,6 +279,12 @@ def test_symptom_fires_when_it_should_and_only_then(rules: Rules, name: str) -> 
     wrong, at, right = SYMPTOMS[name]
     assert len(firing(rules, wrong, at, name)) == 1
     assert firing(rules, right, at, name) == []
+
+
+def test_answers_that_become_less_sure_are_a_shift_too(rules: Rules) -> None:
+    even = "0+300x300"
+    series = answered(even, even, unsure="0+60x240 14760+360x60")
+    assert len(firing(rules, series, "299m", "SentimentAnswersShifted")) == 1
 
 
 @pytest.mark.parametrize("component", ["predictor", "transformer"])
@@ -269,5 +358,6 @@ def test_every_alert_has_a_runbook_entry(name: str) -> None:
     entries = re.split(r"^## ", RUNBOOK.read_text(), flags=re.MULTILINE)[1:]
     entry = next((each for each in entries if each.splitlines()[0] == name), "")
     assert all(part in entry for part in ("**Means**", "**Look**", "**Do**")), name
-    own = [rule for group in alerts.groups() for rule in group["rules"] if rule.get("alert") == name]
+    own = [rule for mode in MODES for group in alerts.groups(mode) for rule in group["rules"]]
+    own = [rule for rule in own if rule.get("alert") == name]
     assert {rule["annotations"]["runbook"] for rule in own} == {f"{alerts.RUNBOOK}#{name.lower()}"}

@@ -28,7 +28,10 @@ from serving.throttling import Throttling
 
 FAMILIES = [family for family in service_families(CollectorRegistry()) if not family.name.endswith("_created")]
 SERVICES = ("predictor", "transformer")
-LABELS = {"route", "status", "outcome", "operation", "reason", "code", "version", "engine", "precision", "state", "le"}
+LABELS = {
+    "route", "status", "outcome", "operation", "reason", "code", "version", "engine", "precision", "state", "label",
+    "le",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,7 @@ def test_names_follow_the_conventions(family: object) -> None:
     assert not re.search(r"_(ms|milliseconds|minutes|kb|mb)(_|$)", name), "base units"
     assert not name.endswith("_total"), "the exposition adds it"
     if kind == "histogram":
-        assert name.endswith(("_seconds", "_texts", "_tokens"))
+        assert name.endswith(("_seconds", "_texts", "_tokens", "_score"))
     assert family.documentation.endswith(".")  # type: ignore[attr-defined]
 
 

@@ -5,6 +5,7 @@ little-endian float32 score per label in class order. Anything else is not an an
 """
 
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ import orjson
 
 _WHOLE, _CUT = 1, 2
 _SUM_TOLERANCE = 1e-3
+SCORE_BOUNDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+"""Upper bounds of the bins in which best scores are counted; a last bin takes what lies above."""
+SCORE_BINS = len(SCORE_BOUNDS) + 1
 
 
 class Answer(NamedTuple):
@@ -22,11 +26,14 @@ class Answer(NamedTuple):
         value: the stored form, ``1 + 4 * labels`` bytes.
         json: the list of labels and scores, best first, as JSON.
         truncated: whether the model read only the start of the text.
+        bin: where the best label and its score are counted, ``label * SCORE_BINS + bin of the score``. It is kept with
+            the answer because finding it costs more than all else that is counted of a cached one.
     """
 
     value: bytes
     json: bytes
     truncated: bool
+    bin: int
 
     def scores(self) -> tuple[float, ...]:
         """Give the probabilities in class order."""
@@ -40,13 +47,15 @@ class Model:
         version: the digest that names the model.
         labels: label names in class order, at least one.
         prefix: what the cache keys of this version start with.
+        tally: counts the answers given, by `Answer.bin`; a list of its own if there is none.
     """
 
-    def __init__(self, *, version: str, labels: Sequence[str], prefix: bytes) -> None:
+    def __init__(self, *, version: str, labels: Sequence[str], prefix: bytes, tally: list[int] | None = None) -> None:
         self.version = version
         self.version_header = version.encode("latin-1", "replace")
         self.labels = tuple(labels)
         self.prefix = prefix
+        self.tally = [0] * (SCORE_BINS * len(self.labels)) if tally is None else tally
         self._pack = struct.Struct(f"<{len(self.labels)}f")
         self._openings = [b'{"label":' + orjson.dumps(label) + b',"score":' for label in self.labels]
 
@@ -74,7 +83,7 @@ class Model:
         scores = [None if value is None else self._scores(value) for value in values]
         written = _written([value for value, its in zip(values, scores, strict=True) if its and value])
         return [
-            Answer(value, self._json(its, written), value[0] == _CUT) if its and value else None
+            Answer(value, self._json(its, written), value[0] == _CUT, _bin(its)) if its and value else None
             for value, its in zip(values, scores, strict=True)
         ]
 
@@ -93,6 +102,11 @@ class Model:
         else:
             best_first = [parts[i] for i in sorted(range(len(scores)), key=scores.__getitem__, reverse=True)]
         return b"[%b]" % b",".join(best_first)
+
+
+def _bin(scores: Sequence[float]) -> int:
+    best = max(scores)
+    return scores.index(best) * SCORE_BINS + bisect_left(SCORE_BOUNDS, best)
 
 
 def _written(values: Sequence[bytes]) -> Iterator[bytes]:

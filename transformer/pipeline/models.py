@@ -40,7 +40,8 @@ class ModelsInForce:
         """Give the model of a version, the same one as long as its labels are the same."""
         model = self._models.get(version)
         if model is None or model.labels != tuple(labels):
-            model = Model(version=version, labels=labels, prefix=self._keys.prefix(version))
+            tally = self._metrics.tally(tuple(labels))
+            model = Model(version=version, labels=labels, prefix=self._keys.prefix(version), tally=tally)
             self._models[version] = model
             while len(self._models) > _FORMER_MODELS:
                 del self._models[next(iter(self._models))]

@@ -95,9 +95,13 @@ class Pipeline:
         self._metrics.texts("hit_l1", found)
         if found < len(texts):
             self._metrics.texts("duplicate", len(texts) - found)
+        given = [answers[text] for text in texts]
+        tally = model.tally
+        for answer in given:
+            tally[answer.bin] += 1
         return Classified(
             model=model,
-            answers=[answers[text] for text in texts],
+            answers=given,
             found=found,
             asked=found,
             lookup_s=time.perf_counter() - started,
@@ -134,6 +138,8 @@ class Pipeline:
                 if len(have) < len(unique):
                     raise
         assert model is not None  # noqa: S101  # either it was known or an answer brought it
+        for text in texts:
+            model.tally[have[text].bin] += 1
         return Classified(
             model=model,
             answers=[have[text] for text in texts],

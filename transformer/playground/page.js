@@ -65,6 +65,36 @@ function showFacts(answer) {
   at("cut").textContent = `Read only in part, for they are longer than the model reads: ${cut}.`;
 }
 
+/* What is away, in words for whoever looks at the page; the service's own sentence follows in the alert. */
+function whatIsWrong(answer) {
+  const code = answer.said.code;
+  if (answer.status === 0) return "The service does not answer: is it running?";
+  if (code === "predictor_unavailable") {
+    return "The predictor is away or full. Texts that were asked for lately are still answered, new ones are not.";
+  }
+  if (code === "predictor_timeout") return "The predictor takes too long.";
+  if (code === "model_version_conflict") return "A new model is being rolled out.";
+  return "The request was refused.";
+}
+
+/* What the service says of itself: shown before anything is asked, and again after each request. */
+async function showState() {
+  let said = null;
+  try {
+    const response = await fetch("/health");
+    if (response.ok) said = await response.json();
+  } catch { /* said stays null */ }
+  const words = [];
+  if (said === null) words.push("The service does not answer: is it running?");
+  else {
+    if (said.model_version) at("version").textContent = said.model_version;
+    else words.push("The predictor has not answered yet: new texts cannot be classified.");
+    if (said.degraded) words.push("Redis is away: answers are right, but only this process remembers them.");
+  }
+  at("state").textContent = words.join(" ");
+  at("state").hidden = words.length === 0;
+}
+
 function problemOf(status, said) {
   const lines = [`${said.error || "The service did not answer."}${status ? ` (${status})` : ""}`];
   for (const finding of said.detail || []) lines.push(`${finding.loc.join(".")}: ${finding.msg}`);
@@ -123,8 +153,10 @@ async function classify(event) {
   const answer = await post(texts);
   at("go").removeAttribute("aria-busy");
   remember(texts, answer);
+  showState();
   if (answer.status !== 200) {
-    showProblem(problemOf(answer.status, answer.said));
+    const words = problemOf(answer.status, answer.said);
+    showProblem(answer.status === 0 || answer.status >= 500 ? `${whatIsWrong(answer)}\n${words}` : words);
     return;
   }
   showProblem(null);
@@ -140,6 +172,49 @@ at("texts").addEventListener("input", count);
 at("texts").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) at("form").requestSubmit();
 });
+at("as-curl").addEventListener("click", () => showCode(asCurl(textsOf(at("texts").value))));
+at("as-python").addEventListener("click", () => showCode(asPython(textsOf(at("texts").value))));
+
+let stopped = false;
+let answersUrl = null;
+at("stop").addEventListener("click", () => { stopped = true; });
+at("file-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const [file] = at("file").files;
+  const say = (words) => { at("file-said").textContent = words; };
+  if (!file) { say("Choose a file first."); at("file").focus(); return; }
+  if (at("score").getAttribute("aria-busy") === "true") return;
+  stopped = false;
+  at("score").setAttribute("aria-busy", "true");
+  at("download").hidden = true;
+  at("stop").hidden = false;
+  at("progress").hidden = false;
+  at("progress").value = 0;
+  try {
+    const { texts, answers } = await scoreFile(file, {
+      stopped: () => stopped,
+      say,
+      progress: (done, all) => {
+        at("progress").max = all;
+        at("progress").value = done;
+        say(`${done} of ${all} texts`);
+      },
+    });
+    if (answersUrl) URL.revokeObjectURL(answersUrl);
+    answersUrl = URL.createObjectURL(new Blob([csvOf(texts, answers)], { type: "text/csv" }));
+    at("download").href = answersUrl;
+    at("download").download = `${file.name.replace(/\.[^.]*$/, "")}-sentiment.csv`;
+    at("download").hidden = answers.length === 0;
+    say(answers.length < texts.length ? `Stopped after ${answers.length} of ${texts.length} texts.`
+      : `${answers.length} texts are classified.`);
+  } catch (error) {
+    say(error.message);
+  }
+  at("score").removeAttribute("aria-busy");
+  at("stop").hidden = true;
+  at("progress").hidden = true;
+  showState();
+});
 at("clear").addEventListener("click", () => {
   at("texts").value = "";
   count();
@@ -148,3 +223,4 @@ at("clear").addEventListener("click", () => {
   at("texts").focus();
 });
 count();
+showState();

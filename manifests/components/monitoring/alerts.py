@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from manifests.components.monitoring.objectives import (
     BURNS,
@@ -15,6 +15,9 @@ from manifests.components.monitoring.objectives import (
 )
 
 RUNBOOK = "manifests/components/monitoring/runbook.md"
+UNSURE = "0.6"
+"""A best score up to this is a low-confidence answer, a bound of the transformer's bins."""
+_SHIFT = 0.15
 _HIT = 'outcome=~"hit_l1|hit_l2"'
 _ASKED = 'outcome!="duplicate"'
 
@@ -95,6 +98,37 @@ def _pods(component: str) -> str:
     )
 
 
+def _deployments(figure: str) -> str:
+    return (
+        f'max by (namespace, deployment) (kube_deployment_{figure}{{deployment=~"sentiment-(transformer|predictor)"}})'
+    )
+
+
+def _running(component: str) -> str:
+    return f'sum by (namespace) (kube_deployment_status_replicas_available{{deployment="sentiment-{component}"}})'
+
+
+def _autoscalers(figure: str) -> str:
+    # KEDA calls the autoscaler that it makes `keda-hpa-sentiment-...`.
+    return (
+        f"max by (namespace, horizontalpodautoscaler) (kube_horizontalpodautoscaler_{figure}"
+        '{horizontalpodautoscaler=~"(keda-hpa-)?sentiment-.+"})'
+    )
+
+
+def _label_share(window: str) -> str:
+    answers = f"rate(transformer_answers_total[{window}])"
+    return f"sum by (namespace, label) ({answers}) / on (namespace) group_left () sum by (namespace) ({answers})"
+
+
+def _unsure_share(window: str) -> str:
+    unsure, every = (
+        f'sum by (namespace) (rate(transformer_answer_score_bucket{{le="{bound}"}}[{window}]))'
+        for bound in (UNSURE, "+Inf")
+    )
+    return f"{unsure} / {every}"
+
+
 SYMPTOMS = (
     Alert(
         name="SentimentCacheDegraded",
@@ -145,18 +179,18 @@ SYMPTOMS = (
         summary="{{ $labels.namespace }}: {{ $value }} model versions are in force; a rollout has not ended.",
     ),
     Alert(
-        name="SentimentPanicMode",
-        expr=f"{_revisions('panic_mode')} > 0",
-        lasts_min=10,
+        name="SentimentAnswersShifted",
+        expr=(
+            f"(0.5 * sum by (namespace) (abs(({_label_share('1h')}) - ({_label_share('7d')}))) > {_SHIFT}"
+            f" or abs(({_unsure_share('1h')}) - ({_unsure_share('7d')})) > {_SHIFT})"
+            f" and on (namespace) sum by (namespace) (rate(transformer_answers_total[1h])) > 1"
+        ),
+        lasts_min=30,
         severity="ticket",
-        summary="{{ $labels.kn_revision_name }} has been in panic mode for ten minutes: more load than pods.",
-    ),
-    Alert(
-        name="SentimentPodsMissing",
-        expr=f"{_revisions('pods_desired')} > {_revisions('pods_count')}",
-        lasts_min=15,
-        severity="ticket",
-        summary="{{ $labels.kn_revision_name }} should have {{ $value }} pods and has fewer.",
+        summary=(
+            "{{ $labels.namespace }}: {{ $value | humanizePercentage }} of the last hour's answers are not what the "
+            "week's were; the texts or the model have changed."
+        ),
     ),
     Alert(
         name="SentimentGatewayErrors",
@@ -183,6 +217,23 @@ SYMPTOMS = (
         severity="ticket",
         summary="{{ $labels.name }} ends in {{ $value | humanizeDuration }} and has not been renewed.",
     ),
+)
+
+KNATIVE = (
+    Alert(
+        name="SentimentPanicMode",
+        expr=f"{_revisions('panic_mode')} > 0",
+        lasts_min=10,
+        severity="ticket",
+        summary="{{ $labels.kn_revision_name }} has been in panic mode for ten minutes: more load than pods.",
+    ),
+    Alert(
+        name="SentimentPodsMissing",
+        expr=f"{_revisions('pods_desired')} > {_revisions('pods_count')}",
+        lasts_min=15,
+        severity="ticket",
+        summary="{{ $labels.kn_revision_name }} should have {{ $value }} pods and has fewer.",
+    ),
     Alert(
         name="SentimentMetricsAbsent",
         expr=(
@@ -202,9 +253,45 @@ SYMPTOMS = (
     ),
 )
 
+STANDARD = (
+    Alert(
+        name="SentimentPodsMissing",
+        expr=f"{_deployments('spec_replicas')} > {_deployments('status_replicas_available')}",
+        lasts_min=15,
+        severity="ticket",
+        summary="{{ $labels.deployment }} should have {{ $value }} pods and has fewer.",
+    ),
+    Alert(
+        name="SentimentAtMaximum",
+        expr=f"{_autoscalers('status_desired_replicas')} >= {_autoscalers('spec_max_replicas')}",
+        lasts_min=15,
+        severity="ticket",
+        summary="{{ $labels.horizontalpodautoscaler }} has had all of its {{ $value }} pods for a quarter of an hour.",
+    ),
+    Alert(
+        name="SentimentMetricsAbsent",
+        expr=(
+            f"({_running('transformer')} > 0 unless on (namespace) sum by (namespace) (transformer_in_flight))"
+            f" or ({_running('predictor')} > 0 unless on (namespace) sum by (namespace) (predictor_threads))"
+        ),
+        lasts_min=10,
+        severity="ticket",
+        summary="{{ $labels.namespace }}: pods run and nothing is scraped from them; every other alert here is blind.",
+    ),
+    Alert(
+        name="SentimentPlatformMetricsAbsent",
+        expr='absent(kube_deployment_spec_replicas{deployment=~"sentiment-.+"})',
+        lasts_min=15,
+        severity="ticket",
+        summary="kube-state-metrics says nothing of the Deployments: scaling cannot be watched.",
+    ),
+)
 
-def groups() -> list[dict[str, Any]]:
-    """Give the rule groups in Prometheus's own form."""
+Mode = Literal["knative", "standard"]
+
+
+def groups(mode: Mode = "knative") -> list[dict[str, Any]]:
+    """Give the rule groups in Prometheus's own form, for one of KServe's deployment modes."""
     recorded = [
         {"record": objective.recorded(window), "expr": objective.ratio(window)}
         for objective in OBJECTIVES
@@ -214,8 +301,9 @@ def groups() -> list[dict[str, Any]]:
         {"record": f"{REQUESTS}{window}", "expr": REQUESTS_EXPR.replace("{window}", window)}
         for window in dict.fromkeys(long for long, *_ in BURNS)
     ]
+    symptoms = SYMPTOMS + (KNATIVE if mode == "knative" else STANDARD)
     return [
         {"name": "sentiment-objectives", "interval": "30s", "rules": recorded + traffic},
         {"name": "sentiment-budgets", "interval": "30s", "rules": [alert.rule() for alert in burns()]},
-        {"name": "sentiment-symptoms", "interval": "30s", "rules": [alert.rule() for alert in SYMPTOMS]},
+        {"name": "sentiment-symptoms", "interval": "30s", "rules": [alert.rule() for alert in symptoms]},
     ]

@@ -1,5 +1,6 @@
 """The Service board: is it up, is it fast, does it keep its promises, what does it cost."""
 
+from manifests.components.monitoring.alerts import UNSURE
 from manifests.components.monitoring.boards import (
     NAMESPACE,
     Board,
@@ -184,6 +185,47 @@ _OBJECTIVES = Row(
     ],
 )
 
+_SCORES = "transformer_answer_score_bucket"
+
+
+def _unsure(window: str) -> str:
+    unsure, every = (f'sum(rate({_SCORES}{{{NAMESPACE},le="{bound}"}}[{window}]))' for bound in (UNSURE, "+Inf"))
+    return f"{unsure} / {every}"
+
+
+_ANSWERS = Row(
+    "Answers",
+    [
+        Panel(
+            title="Answers by label",
+            says="Share of each label in the texts answered. A shift without a new model means other texts.",
+            unit="percentunit",
+            queries=[
+                Query(
+                    f"{rate('transformer_answers_total', by='label')} / ignoring (label) group_left () "
+                    f"{rate('transformer_answers_total')}",
+                    "{{label}}",
+                )
+            ],
+            stacked=True,
+        ),
+        Panel(
+            title="How sure the model is",
+            says="Best label's score of the texts answered: half are surer than p50, a tenth less sure than p10.",
+            unit="percentunit",
+            queries=[
+                Query(quantile(share, "transformer_answer_score"), f"p{100 * share:g}") for share in (0.05, 0.1, 0.5)
+            ],
+        ),
+        Panel(
+            title="Low confidence",
+            says=f"Share of texts whose best label has a score of {UNSURE} or less, now and over a day.",
+            unit="percentunit",
+            queries=[Query(_unsure("$__rate_interval"), "now"), Query(_unsure("1d"), "a day")],
+        ),
+    ],
+)
+
 _COST = Row(
     "Cost",
     [
@@ -232,8 +274,8 @@ _COST = Row(
 SERVICE = Board(
     uid="sentiment-service",
     title="Sentiment / Service",
-    says="Requests, latency by cache outcome, objectives and cost.",
-    rows=[_NOW, _REQUESTS, _OBJECTIVES, _COST],
+    says="Requests, latency by cache outcome, what the answers say, objectives and cost.",
+    rows=[_NOW, _REQUESTS, _ANSWERS, _OBJECTIVES, _COST],
     namespace_of="transformer_in_flight",
     variables=[TextVariable(name="usd_per_cpu_hour", label="USD per CPU and hour", value="0.05")],
 )

@@ -6,6 +6,7 @@ from prometheus_client.registry import CollectorRegistry
 from support.processes import REPO
 
 from transformer.metrics import REQUEST_OUTCOMES, Metrics
+from transformer.pipeline.answer import Model
 
 
 def exported(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -56,6 +57,35 @@ def test_every_outcome_is_there_before_its_first_request() -> None:
 def test_unknown_outcome_is_refused() -> None:
     with pytest.raises(KeyError):
         Metrics().request(route="/predict", status=200, outcome="luck", seconds=0.1)
+
+
+def test_answers_are_counted_by_label_and_by_how_sure_they_are() -> None:
+    metrics = Metrics()
+    model = Model(version="1", labels=("BAD", "GOOD"), prefix=b"", tally=metrics.tally(("BAD", "GOOD")))
+    for scores in ((0.45, 0.55), (0.4, 0.6), (0.3, 0.7), (0.999, 0.001)):
+        model.tally[model.answer(scores, truncated=False).bin] += 1
+    assert exported(metrics, "transformer_answers_total", label="BAD") == 1
+    assert exported(metrics, "transformer_answers_total", label="GOOD") == 3
+    bins = {le: exported(metrics, "transformer_answer_score_bucket", le=le) for le in ("0.5", "0.6", "0.7", "1.0")}
+    # As float32 0.6 is a little more than the bound, 0.7 a little less.
+    assert bins == {"0.5": 0, "0.6": 1, "0.7": 3, "1.0": 4}
+    assert exported(metrics, "transformer_answer_score_bucket", le="+Inf") == 4
+
+
+def test_counts_of_answers_outlive_the_model_version() -> None:
+    metrics = Metrics()
+    labels = ("BAD", "GOOD")
+    for version in ("1", "2"):
+        model = Model(version=version, labels=labels, prefix=b"", tally=metrics.tally(labels))
+        model.tally[model.answer((0.1, 0.9), truncated=False).bin] += 1
+    assert exported(metrics, "transformer_answers_total", label="GOOD") == 2
+
+
+def test_labels_are_there_before_their_first_answer() -> None:
+    # A series that begins at its first event hides that event from every rate.
+    metrics = Metrics()
+    metrics.tally(("BAD", "GOOD"))
+    assert exported(metrics, "transformer_answers_total", label="BAD") == 0
 
 
 def test_benchmark_of_their_cost_measures_hits() -> None:

@@ -309,3 +309,19 @@ async def test_what_the_predictor_says_is_noted() -> None:
     await rig.ask("a")
     await rig.ask("b")
     assert rig.noted == [("v1", LABELS), ("v2", LABELS)]
+
+
+async def test_every_answer_given_is_counted_wherever_it_came_from() -> None:
+    rig = Rig()
+    await rig.ask("a", "b", "a")
+    assert rig.pipeline.recall(["a", "b", "b"]) is not None
+    given = [rig.registry.get_sample_value("transformer_answers_total", {"label": label}) or 0 for label in LABELS]
+    assert sum(given) == 6
+    assert rig.registry.get_sample_value("transformer_answer_score_bucket", {"le": "+Inf"}) == 6
+
+
+async def test_texts_that_memory_does_not_hold_are_not_counted_twice() -> None:
+    rig = Rig()
+    await rig.ask("a")
+    assert rig.pipeline.recall(["a", "new"]) is None
+    assert rig.registry.get_sample_value("transformer_answer_score_bucket", {"le": "+Inf"}) == 1
