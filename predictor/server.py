@@ -91,7 +91,11 @@ def serve(settings: Settings, loaded: LoadedModel) -> None:
     tokenising = TokenisingThread(tokenizer=loaded.tokenizer, on_tokenised=batcher.put)
     traced = tracing.start(os.environ, service=f"{args.model_name}-predictor")
     classifier = (traced.classifier if traced else Classifier)(
-        tokenising=tokenising, batcher=batcher, max_length_tokens=loaded.max_length_tokens, metrics=metrics
+        tokenising=tokenising,
+        batcher=batcher,
+        max_length_tokens=loaded.max_length_tokens,
+        metrics=metrics,
+        scores_are=loaded.checkpoint.config.scores_are,
     )
     served = _served(settings, loaded, classifier)
     metrics.threads.set(loaded.engine.threads)
@@ -128,6 +132,7 @@ def _served(settings: Settings, loaded: LoadedModel, classifier: Classifier) -> 
         name=args.model_name,
         version=loaded.version,
         labels=loaded.checkpoint.config.labels,
+        scores_are=loaded.checkpoint.config.scores_are,
         engine=engine.name,
         precision=engine.precision,
         arithmetic=engine.arithmetic,

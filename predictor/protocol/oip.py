@@ -123,9 +123,10 @@ def best_labels(answer: Answer, labels: Sequence[str]) -> list[str]:
 
 
 def response_parameters(answer: Answer, labels: Sequence[str]) -> dict[str, str]:
-    """Give what the answer says beside its tensors: labels in class order and which texts were cut, as JSON."""
+    """Give what the answer says beside its tensors: labels in class order, what scores are, which texts were cut."""
     return {
         "labels": orjson.dumps(list(labels)).decode(),
+        "scores_are": answer.scores_are,
         "truncated": orjson.dumps(list(answer.truncated)).decode(),
     }
 

@@ -61,10 +61,19 @@ def _as_served(found: dict[str, Any], model: ServedModel) -> dict[str, Any]:
     return found
 
 
+_SCORES_SAY = {
+    "softmax": "Probability; those of a text sum to 1.",
+    "sigmoid": "Probability of this label, whatever the others' are.",
+    "raw": "The number that the model was trained to give, of any size.",
+}
+
+
 def _v1(model: ServedModel) -> dict[str, Any]:
     texts = {"instances": texts_schema(model.limits)}
     label = {"type": "string", "enum": list(model.labels)}
-    score = {"type": "number", "minimum": 0, "maximum": 1}
+    score: dict[str, Any] = {"type": "number", "description": _SCORES_SAY[model.scores_are]}
+    if model.scores_are != "raw":
+        score |= {"minimum": 0, "maximum": 1}
     row = {"type": "array", "items": _object({"label": label, "score": score}), "description": "Best first."}
     return _operation(
         "Classify texts (V1)",

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from predictor.batching.classifier import Classifier
+from predictor.checkpoint.config import ScoresAre
 from predictor.errors import NotFoundError
 from predictor.protocol.oip import INPUT
 from predictor.protocol.requests import Limits
@@ -19,6 +20,7 @@ class ServedModel:
     name: str
     version: str
     labels: Sequence[str]
+    scores_are: ScoresAre
     engine: str
     precision: str
     arithmetic: str
@@ -60,6 +62,7 @@ class ServedModel:
             "outputs": self.outputs(),
             "properties": {
                 "labels": orjson.dumps(list(self.labels)).decode(),
+                "scores_are": self.scores_are,
                 "max_length_tokens": str(self.max_length_tokens),
                 "max_texts": str(self.limits.max_texts),
                 "max_text_chars": str(self.limits.max_text_chars),
