@@ -164,14 +164,14 @@ class _Service:
         pause_s, longest_s = _LEARN_PAUSE_S
         while not self._pipeline.confirmed:
             try:
-                version, labels = await self._predictor.metadata()
+                version, labels, scores_are = await self._predictor.metadata()
             except PredictorError:
                 await self._presume_version()
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, longest_s)
             else:
                 if not self._pipeline.confirmed:
-                    self._pipeline.adopt(version, labels)
+                    self._pipeline.adopt(version, labels, scores_are)
 
     async def _presume_version(self) -> None:
         """Go by what other processes learnt, so that cached answers do not wait for the predictor."""

@@ -14,6 +14,7 @@ from transformer.cache.tiers import UNREAD
 from transformer.errors import PredictorNonsenseError, PredictorUnavailableError, TransformerError
 from transformer.metrics import Metrics
 from transformer.pipeline.answer import Answer, Model
+from transformer.protocol.schema import ScoresAre
 
 _FORMER_MODELS = 4  # versions whose labels are remembered; a rollout has two
 
@@ -28,14 +29,16 @@ class Scored(NamedTuple):
     Attributes:
         version: the model that made it.
         labels: its labels in class order.
-        scores: a probability per label for every text, in the order asked.
+        scores: a score per label for every text, in the order asked.
         truncated: indices of texts the model read only in part.
+        scores_are: what the scores are.
     """
 
     version: str
     labels: Sequence[str]
     scores: Sequence[Sequence[float]]
     truncated: frozenset[int]
+    scores_are: ScoresAre = "softmax"
 
 
 class Cache(Protocol):
@@ -113,7 +116,7 @@ class Pipeline:
         predictor: where missing answers come from.
         keys: names answers in the cache.
         metrics: counts what becomes of every text.
-        note: told the version and labels of whatever the predictor says.
+        note: told the version, the labels and what the scores are of whatever the predictor says.
     """
 
     def __init__(
@@ -123,7 +126,7 @@ class Pipeline:
         predictor: Predictor,
         keys: CacheKeys,
         metrics: Metrics,
-        note: Callable[[str, Sequence[str]], None] = lambda _version, _labels: None,
+        note: Callable[[str, Sequence[str], ScoresAre], None] = lambda *_: None,
     ) -> None:
         self._cache = cache
         self._predictor = predictor
@@ -141,18 +144,18 @@ class Pipeline:
         """The model version in force: the one that answered last; None before the first."""
         return self._in_force
 
-    def presume(self, version: str, labels: Sequence[str]) -> None:
+    def presume(self, version: str, labels: Sequence[str], scores_are: ScoresAre = "softmax") -> None:
         """Look answers up under a version that others name, until the predictor itself has spoken."""
         if self._in_force is None:
-            self._put_in_force(self._model(version, labels))
+            self._put_in_force(self._model(version, labels, scores_are))
 
-    def adopt(self, version: str, labels: Sequence[str]) -> Model:
+    def adopt(self, version: str, labels: Sequence[str], scores_are: ScoresAre = "softmax") -> Model:
         """Put the model version that the predictor says in force and give it."""
-        return self._adopt(self._model(version, labels))
+        return self._adopt(self._model(version, labels, scores_are))
 
     def _adopt(self, model: Model) -> Model:
         self.confirmed = True
-        self._note(model.version, model.labels)
+        self._note(model.version, model.labels, model.scores_are)
         return self._put_in_force(model)
 
     def _put_in_force(self, model: Model) -> Model:
@@ -160,10 +163,11 @@ class Pipeline:
         self._metrics.version = model.version
         return model
 
-    def _model(self, version: str, labels: Sequence[str]) -> Model:
+    def _model(self, version: str, labels: Sequence[str], scores_are: ScoresAre) -> Model:
         model = self._models.get(version)
-        if model is None or model.labels != tuple(labels):
-            model = Model(version=version, labels=labels, prefix=self._keys.prefix(version))
+        if model is None or model.labels != tuple(labels) or model.scores_are != scores_are:
+            prefix = self._keys.prefix(version)
+            model = Model(version=version, labels=labels, prefix=prefix, scores_are=scores_are)
             self._models[version] = model
             while len(self._models) > _FORMER_MODELS:
                 del self._models[next(iter(self._models))]
@@ -341,7 +345,7 @@ class Pipeline:
 
     async def _forward(self, texts: Sequence[str], headers: RawHeaders) -> tuple[Model, dict[str, Answer]]:
         scored = await self._predictor.score(texts, headers)
-        model = self._model(scored.version, scored.labels)
+        model = self._model(scored.version, scored.labels, scored.scores_are)
         try:
             answers = {
                 text: model.answer(scores, truncated=i in scored.truncated)

@@ -1,6 +1,6 @@
 """What a client may send, checked by pydantic, and the schemas that the OpenAPI document shows."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -11,14 +11,23 @@ _CLOSED = ConfigDict(extra="forbid", strict=True)
 # One character that is no white space: neither Unicode's nor a separator of ASCII's. Spelt out, because \s is another
 # set in every dialect, and the schema that clients read has to mean what is checked here.
 _NOT_BLANK = "[^\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+_SCORE = (
+    "float32: a probability, and those of a text sum to 1; of a model that gives a text several labels or one score,"
+    " each a probability of its own; of a model of regression, any number."
+)
 _MOST_FINDINGS = 16  # a body of 128 wrong texts needs no 128 sentences
 
 
+ScoresAre = Literal["softmax", "sigmoid", "raw"]
+"""What a model's scores are: one probability distribution, a probability for each label, or any numbers."""
+SCORES_ARE: tuple[ScoresAre, ...] = get_args(ScoresAre)
+
+
 class LabelScore(BaseModel):
-    """One label and its probability."""
+    """One label and its score."""
 
     label: str = Field(examples=["POSITIVE"])
-    score: float = Field(ge=0, le=1, description="Softmax probability, float32.")
+    score: float = Field(description=_SCORE)
 
 
 class PredictResponse(BaseModel):
@@ -124,6 +133,18 @@ def model_labels(labels: object) -> list[str]:
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) and label for label in labels):
         raise ValueError("labels are not names")
     return labels
+
+
+def model_scores_are(scores_are: object) -> ScoresAre:
+    """Give ``scores_are`` back when it is one of the known kinds.
+
+    Raises:
+        ValueError: it is not.
+    """
+    for known in SCORES_ARE:
+        if scores_are == known:
+            return known
+    raise ValueError("the kind of the scores is unknown")
 
 
 def model_version(version: object) -> str:

@@ -288,10 +288,10 @@ async def test_presumed_version_serves_what_is_cached_until_the_predictor_has_sp
 
 
 async def test_what_the_predictor_says_is_noted() -> None:
-    noted: list[tuple[str, tuple[str, ...]]] = []
+    noted: list[tuple[str, tuple[str, ...], str]] = []
     rig = Rig("v1", "v2")
-    rig.pipeline._note = lambda version, labels: noted.append((version, tuple(labels)))
+    rig.pipeline._note = lambda version, labels, scores_are: noted.append((version, tuple(labels), scores_are))
     await rig.ask("a")
     await rig.ask("a")
     await rig.ask("b")
-    assert noted == [("v1", LABELS), ("v2", LABELS)]
+    assert noted == [("v1", LABELS, "softmax"), ("v2", LABELS, "softmax")]
