@@ -1,17 +1,19 @@
-"""Writes the tables of settings and metrics into the services' READMEs, from the code: `python -m local.docs`.
+"""Writes tables of settings, metrics and families into the services' READMEs, from the code: `python -m local.docs`.
 
-A table stands between `<!-- settings -->` or `<!-- metrics -->` and the matching `<!-- end -->`.
+A table stands between `<!-- settings -->` or the like and the matching `<!-- end -->`.
 """
 
 import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry
 from pydantic_settings import BaseSettings
 
+from predictor.checkpoint.config import ScoresAre
+from predictor.checkpoint.families import FAMILIES
 from predictor.metrics import Metrics as PredictorMetrics
 from predictor.settings import Settings as PredictorSettings
 from serving.throttling import Throttling
@@ -44,6 +46,13 @@ def metrics_table(families: Iterable[Any], labels: dict[str, Sequence[str]]) -> 
     return _table(("Metric", "Type", "Labels", "Meaning"), sorted(rows))
 
 
+def families_table() -> str:
+    """Write every family of checkpoints with its heads and precisions."""
+    heads, precisions = ", ".join(get_args(ScoresAre)), "f32, bf16; int8 of softmax heads"
+    rows = [(f"`{family.architecture}`", heads, precisions) for family in FAMILIES.values()]
+    return _table(("`architectures` in config.json", "Heads", "Precisions"), rows)
+
+
 def pages() -> dict[Path, str]:
     """Give both READMEs as they should be."""
     registry = CollectorRegistry()
@@ -59,6 +68,7 @@ def pages() -> dict[Path, str]:
         ROOT / "predictor" / "README.md": _filled(
             ROOT / "predictor" / "README.md",
             settings=settings_table(PredictorSettings),
+            families=families_table(),
             metrics=metrics_table([*registry.collect(), *Throttling(service="predictor").collect()], known),
         ),
     }

@@ -1,4 +1,4 @@
-"""Fetches a DistilBERT classifier from a model hub into a directory that the predictor serves.
+"""Fetches a text classifier from a model hub into a directory that the predictor serves.
 
     python model-artifacts/fetch.py winegarj/distilbert-base-uncased-finetuned-sst2 --revision main
 
@@ -9,7 +9,6 @@ Exit status: 0 done, 2 wrong usage, and 3 to 9 as listed in checkpoint/errors.py
 
 import argparse
 import errno
-import json
 import os
 import re
 import shutil
@@ -21,50 +20,55 @@ from checkpoint import convert, manifest
 from checkpoint.errors import CheckpointError, CorruptedError, NoSpaceError, NotServableError
 from checkpoint.hub import Hub, RemoteFile, Snapshot
 
+# What the predictor takes it says itself; these parts of it need nothing that has to be installed.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from predictor.checkpoint import layout
+from predictor.checkpoint.config import read_config, read_json
+from predictor.checkpoint.tokenizer_options import read_options
+from predictor.errors import CheckpointError as PredictorRefuses
+
 MODEL = "winegarj/distilbert-base-uncased-finetuned-sst2"
 ENDPOINT = "https://huggingface.co"
-ARCHITECTURE = "DistilBertForSequenceClassification"
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-PICKLED_WEIGHTS = "pytorch_model.bin"
-TOKENIZER = "tokenizer.json"
-VOCABULARY = "vocab.txt"
-TOKENIZER_CONFIG = "tokenizer_config.json"
-OPTIONAL = (TOKENIZER, VOCABULARY, TOKENIZER_CONFIG, "special_tokens_map.json")
 ROOM_BYTES = 16 << 20
 
 
-def wanted(snapshot: Snapshot, repository: str) -> list[RemoteFile]:
-    """Choose what serving needs: configuration first, so that a foreign model is refused before its weights come.
+def choose(snapshot: Snapshot, repository: str) -> layout.Layout:
+    """Choose what serving needs among the files of the repository, as the predictor would in a directory.
 
     Raises:
-        NotServableError: configuration, weights or vocabulary are missing.
-    """
-    there = snapshot.files
-    if CONFIG not in there:
-        raise NotServableError(f"{repository} has no config.json.")
-    weights = next((name for name in (WEIGHTS, PICKLED_WEIGHTS) if name in there), None)
-    if weights is None:
-        sharded = any(name.endswith(".index.json") for name in there)
-        reason = "its weights are split into shards" if sharded else "no model.safetensors and no pytorch_model.bin"
-        raise NotServableError(f"{repository} cannot be served: {reason}.")
-    if TOKENIZER not in there and VOCABULARY not in there:
-        raise NotServableError(f"{repository} has neither tokenizer.json nor vocab.txt.")
-    return [there[name] for name in (CONFIG, *OPTIONAL, weights) if name in there]
-
-
-def check_architecture(config: Path, repository: str) -> None:
-    """Refuse a model of another kind.
-
-    Raises:
-        NotServableError: the configuration names another architecture, or is no JSON object.
+        NotServableError: something is missing, or is of a kind that is not served.
     """
     try:
-        named = json.loads(config.read_text(encoding="utf-8")).get("architectures")
-    except (ValueError, AttributeError):
-        raise NotServableError(f"The config.json of {repository} is no JSON object.") from None
-    if named != [ARCHITECTURE]:
-        raise NotServableError(f"{repository} is a {named}, not a {ARCHITECTURE}.")
+        return layout.choose(snapshot.files, repository)
+    except PredictorRefuses as refusal:
+        raise NotServableError(f"{refusal}.") from None
+
+
+def check_small_files(found: layout.Layout, directory: Path, repository: str) -> None:
+    """Let the predictor read configuration and tokenizer options, before the weights come.
+
+    Raises:
+        NotServableError: it refuses them.
+    """
+    try:
+        config = read_config(read_json(directory / layout.CONFIG), f"the config.json of {repository}")
+        read_options([directory / name for name in found.tokenizer], config)
+    except PredictorRefuses as refusal:
+        raise NotServableError(f"{refusal}.".replace(f"{directory}/", "")) from None
+
+
+def weight_names(found: layout.Layout, directory: Path, repository: str) -> tuple[str, ...]:
+    """Give the files that hold the weights; an index of shards is there already.
+
+    Raises:
+        NotServableError: the index names none.
+    """
+    if not found.index:
+        return found.weights
+    try:
+        return layout.shards(read_json(directory / layout.INDEX), f"the {layout.INDEX} of {repository}")
+    except PredictorRefuses as refusal:
+        raise NotServableError(f"{refusal}.") from None
 
 
 def check_room(files: list[RemoteFile], directory: Path) -> None:
@@ -76,7 +80,7 @@ def check_room(files: list[RemoteFile], directory: Path) -> None:
     need = ROOM_BYTES
     for file in files:
         there = directory / file.name
-        need += (file.size_bytes or 0) * (2 if file.name == PICKLED_WEIGHTS else 1)
+        need += (file.size_bytes or 0) * (2 if file.name == layout.PICKLED_WEIGHTS else 1)
         need -= there.stat().st_size if there.exists() else 0
     free = shutil.disk_usage(directory).free
     if need > free:
@@ -84,25 +88,32 @@ def check_room(files: list[RemoteFile], directory: Path) -> None:
 
 
 def collect(hub: Hub, repository: str, snapshot: Snapshot, directory: Path) -> dict[str, Any]:
-    """Download the files into directory and convert what is old.
+    """Download the files into directory, small ones first, and convert what is old.
 
     Returns:
         What the conversions replaced: {file: {"sha256", "bytes"}}.
     """
-    files = wanted(snapshot, repository)
-    check_room(files, directory)
-    for file in files:
-        hub.download(repository, snapshot.commit, file, directory / file.name)
-        if file.name == CONFIG:
-            check_architecture(directory / CONFIG, repository)
-    replaced = {}
-    pickled = directory / PICKLED_WEIGHTS
-    if WEIGHTS not in snapshot.files:
-        convert.weights_to_safetensors(pickled, directory / WEIGHTS)
-        replaced[PICKLED_WEIGHTS] = manifest.digest(pickled)
-        pickled.unlink()
-    if TOKENIZER not in snapshot.files:
-        convert.vocabulary_to_tokenizer(directory / VOCABULARY, directory / TOKENIZER_CONFIG, directory / TOKENIZER)
+    found = choose(snapshot, repository)
+
+    def download(names: tuple[str, ...]) -> None:
+        missing = [name for name in names if name not in snapshot.files]
+        if missing:
+            raise NotServableError(f"{repository} cannot be served: {missing[0]} is missing.")
+        files = [snapshot.files[name] for name in names]
+        check_room(files, directory)
+        for file in files:
+            hub.download(repository, snapshot.commit, file, directory / file.name)
+
+    small = (layout.CONFIG, *found.tokenizer)
+    download((*small, layout.INDEX) if found.index else small)
+    check_small_files(found, directory, repository)
+    download(weight_names(found, directory, repository))
+    if not found.pickled:
+        return {}
+    pickled = directory / layout.PICKLED_WEIGHTS
+    convert.weights_to_safetensors(pickled, directory / layout.WEIGHTS)
+    replaced = {pickled.name: manifest.digest(pickled)}
+    pickled.unlink()
     return replaced
 
 

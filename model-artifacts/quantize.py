@@ -24,7 +24,8 @@ from quality.compare import Comparison, compare
 from quality.serving import check_labels, load_served, score, token_ids
 from training.rows import LABELS, Row, read_rows
 
-from predictor.engine.distilbert_graph import build_graph, packed_feed
+from predictor.engine.feed import packed_feed
+from predictor.engine.graph import build_graph
 from predictor.errors import CheckpointError, EngineUnavailableError
 from predictor.loading import LoadedModel
 
@@ -34,7 +35,9 @@ _TEXTS_PER_FEED = 16
 def calibration_feeds(model: LoadedModel, texts: list[str]) -> list[dict[str, NDArray[Any]]]:
     """Make the graph's inputs of texts, as batches of real requests look."""
     ids = token_ids(model, texts)
-    return [dict(packed_feed(ids[start : start + _TEXTS_PER_FEED])) for start in range(0, len(ids), _TEXTS_PER_FEED)]
+    padding_id = model.checkpoint.config.counted_padding
+    batches = [ids[start : start + _TEXTS_PER_FEED] for start in range(0, len(ids), _TEXTS_PER_FEED)]
+    return [dict(packed_feed(batch, padding_id=padding_id)) for batch in batches]
 
 
 def quantise(model: LoadedModel, texts: list[str]) -> ov.Model:

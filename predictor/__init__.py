@@ -1,1 +1,1 @@
-"""The predictor: one DistilBERT sequence classifier on the CPU, served by the KServe SDK."""
+"""The predictor: one text classifier on the CPU, served by the KServe SDK."""

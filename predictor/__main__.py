@@ -1,4 +1,4 @@
-"""``python -m predictor --model_name=sentiment --http_port=8081``: serve one DistilBERT until told to stop."""
+"""``python -m predictor --model_name=sentiment --http_port=8081``: serve one classifier until told to stop."""
 
 import logging
 import sys

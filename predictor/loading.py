@@ -10,6 +10,7 @@ import numpy as np
 from predictor.checkpoint.artifact import Checkpoint, content_digest, find_checkpoint, model_version
 from predictor.checkpoint.tokenizer import TextTokenizer
 from predictor.engine.base import Engine
+from predictor.errors import CheckpointError
 from predictor.settings import Settings
 
 log = logging.getLogger("predictor")
@@ -42,14 +43,19 @@ def load(settings: Settings, *, threads: int) -> LoadedModel:
     """
     started_s = time.perf_counter()
     checkpoint = find_checkpoint(settings.model_dir)
-    max_length_tokens = min(settings.max_length_tokens, checkpoint.config.positions)
+    max_length_tokens = min(settings.max_length_tokens, checkpoint.longest_tokens)
     tokenizer = TextTokenizer(checkpoint, max_length_tokens=max_length_tokens)
     with ThreadPoolExecutor(max_workers=1) as pool:
         # Hashing the weights takes as long as compiling them; both run outside the interpreter's lock.
         digest = pool.submit(content_digest, checkpoint)
         engine = _engine(settings, checkpoint, threads)
-        tokens_per_s = _warm_up(engine, tokenizer, settings.max_batch_tokens, checkpoint.config.vocab_size)
-        version = model_version(digest.result(), max_length_tokens=max_length_tokens, arithmetic=engine.arithmetic)
+        tokens_per_s = _warm_up(checkpoint, engine, tokenizer, settings.max_batch_tokens)
+        version = model_version(
+            digest.result(),
+            max_length_tokens=max_length_tokens,
+            arithmetic=engine.arithmetic,
+            scores_are=checkpoint.config.scores_are,
+        )
     log.info(
         "loaded",
         extra={
@@ -84,12 +90,22 @@ def _engine(settings: Settings, checkpoint: Checkpoint, threads: int) -> Engine:
     )
 
 
-def _warm_up(engine: Engine, tokenizer: TextTokenizer, batch_tokens: int, vocab_size: int) -> float:
-    """Run what is slow the first time and takes memory for good; give tokens per second of a full batch."""
-    tokenizer.encode(["warm up"])
-    ids = np.random.default_rng(0).integers(0, vocab_size, _WARM_UP_TEXT_TOKENS, dtype=np.int32)
+def _warm_up(checkpoint: Checkpoint, engine: Engine, tokenizer: TextTokenizer, batch_tokens: int) -> float:
+    """Run what is slow the first time and takes memory for good; give tokens per second of a full batch.
+
+    Raises:
+        CheckpointError: what comes out are no finite numbers.
+    """
+    length = min(_WARM_UP_TEXT_TOKENS, checkpoint.config.longest_tokens)
+    ids = np.random.default_rng(0).integers(0, checkpoint.config.vocab_size, length, dtype=np.int32)
+    words = tokenizer.encode(["warm up"])[0].ids
+    if not np.isfinite(engine.forward([words])).all():
+        raise CheckpointError(f"{checkpoint.graph_file} gives no finite number for a short text: it is damaged")
     engine.forward([ids])
-    texts = max(1, batch_tokens // _WARM_UP_TEXT_TOKENS)
+    texts = max(1, batch_tokens // length)
     started_s = time.perf_counter()
-    engine.forward([ids] * texts)
-    return texts * _WARM_UP_TEXT_TOKENS / (time.perf_counter() - started_s)
+    logits = engine.forward([ids] * texts)
+    tokens_per_s = texts * length / (time.perf_counter() - started_s)
+    if not np.isfinite(logits).all():
+        raise CheckpointError(f"{checkpoint.graph_file} gives no finite number for a text of any words: it is damaged")
+    return tokens_per_s

@@ -50,7 +50,11 @@ def serve(settings: Settings, loaded: LoadedModel) -> None:
     tracing_ = tracing.start(os.environ, service=f"{args.model_name}-predictor")
     traced = _traced(tracing_)
     classifier = (traced.classifier if traced else Classifier)(
-        tokenising=tokenising, batcher=batcher, max_length_tokens=loaded.max_length_tokens, metrics=metrics
+        tokenising=tokenising,
+        batcher=batcher,
+        max_length_tokens=loaded.max_length_tokens,
+        metrics=metrics,
+        scores_are=loaded.checkpoint.config.scores_are,
     )
     service = _service(settings, loaded, classifier)
     metrics.threads.set(loaded.engine.threads)
@@ -85,6 +89,7 @@ def _service(settings: Settings, loaded: LoadedModel, classifier: Classifier) ->
         name=args.model_name,
         version=loaded.version,
         labels=loaded.checkpoint.config.labels,
+        scores_are=loaded.checkpoint.config.scores_are,
         engine=engine.name,
         precision=engine.precision,
         arithmetic=engine.arithmetic,

@@ -13,6 +13,7 @@ from serving.foreign import whole_number
 from serving.http.reply import JSON, Headers, Reply
 from serving.oip.tensors import Tensors, described_input, described_outputs
 from serving.schema import RequestSchema
+from serving.scores import ScoresAre
 from serving.service import TIMEOUT, Inferred, Service
 
 
@@ -23,6 +24,7 @@ class Served:
     name: str
     version: str
     labels: Sequence[str]
+    scores_are: ScoresAre
     engine: str
     precision: str
     arithmetic: str
@@ -65,6 +67,7 @@ class PredictorService(Service):
             "outputs": described_outputs(len(served.labels)),
             "properties": {
                 "labels": orjson.dumps(list(served.labels)).decode(),
+                "scores_are": served.scores_are,
                 "max_length_tokens": str(served.max_length_tokens),
                 "max_texts": str(served.max_texts),
                 "max_text_chars": str(served.max_text_chars),
@@ -83,7 +86,7 @@ class PredictorService(Service):
     async def infer(self, texts: Sequence[str], headers: Headers, *, started: float) -> Inferred:  # noqa: ARG002
         """Answer in tensors; see ``Service``."""
         answer = await self._classify(texts, headers)
-        tensors = Tensors(self._served.version, self._served.labels, answer.scores, answer.truncated)
+        tensors = Tensors(self._served.version, self._served.labels, answer.scores, answer.truncated, answer.scores_are)
         return Inferred(tensors, self._headers(answer))
 
     async def _classify(self, texts: Sequence[str], headers: Headers) -> Answer:

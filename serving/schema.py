@@ -11,6 +11,10 @@ _CLOSED = ConfigDict(extra="forbid", strict=True)
 # One character that is no white space: neither Unicode's nor a separator of ASCII's. Spelt out, because \s is another
 # set in every dialect, and the schema that clients read has to mean what is checked here.
 _NOT_BLANK = "[^\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+_SCORE = (
+    "float32: a probability, and those of a text sum to 1; of a model that gives a text several labels or one score,"
+    " each a probability of its own; of a model of regression, any number."
+)
 _MOST_FINDINGS = 16  # a body of 128 wrong texts needs no 128 sentences
 _SENTENCES = {
     "json_invalid": "The request body is not valid JSON in UTF-8.",
@@ -19,10 +23,10 @@ _SENTENCES = {
 
 
 class LabelScore(BaseModel):
-    """One label and its probability."""
+    """One label and its score."""
 
     label: str = Field(examples=["POSITIVE"])
-    score: float = Field(ge=0, le=1, description="Softmax probability, float32.")
+    score: float = Field(description=_SCORE)
 
 
 class PredictResponse(BaseModel):

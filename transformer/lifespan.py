@@ -71,14 +71,14 @@ class Lifespan:
         pause_s, longest_s = _LEARN_PAUSE_S
         while not self._models.confirmed:
             try:
-                version, labels = await self._predictor.metadata()
+                version, labels, scores_are = await self._predictor.metadata()
             except PredictorError:
                 await self._presume_version()
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, longest_s)
             else:
                 if not self._models.confirmed:
-                    self._models.adopt(self._models.model(version, labels))
+                    self._models.adopt(self._models.model(version, labels, scores_are))
 
     async def _presume_version(self) -> None:
         """Go by what other processes learnt, so that cached answers do not wait for the predictor."""

@@ -81,7 +81,7 @@ def _inferred(classified: Classified, started: float) -> Inferred:
     answers = classified.answers
     scores = np.array([answer.scores() for answer in answers], dtype=np.float32)
     truncated = [index for index, answer in enumerate(answers) if answer.truncated]
-    tensors = Tensors(model.version, model.labels, scores, truncated)
+    tensors = Tensors(model.version, model.labels, scores, truncated, model.scores_are)
     return Inferred(tensors, _headers(classified, started), classified.outcome)
 
 

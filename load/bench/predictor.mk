@@ -5,4 +5,7 @@ bench-predictor: $(VENV)/.dev  ## engine against the machine's peak, server agai
 	$(PY) load/bench/predictor_server.py --model=build/base-random
 	$(PY) load/bench/predictor_overload.py --model=build/base-random
 
-.PHONY: bench-predictor
+bench-families: $(VENV)/.dev  ## BERT-base, RoBERTa-base, MiniLM-L6 and DistilBERT beside transformers' pipeline
+	$(PY) load/bench/families.py
+
+.PHONY: bench-predictor bench-families

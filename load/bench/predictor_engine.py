@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from openvino import opset15 as op
 from random_checkpoint import SAMPLE, sample_texts
 
-from predictor.checkpoint.artifact import Checkpoint, DistilBertConfig, find_checkpoint
+from predictor.checkpoint.artifact import Checkpoint, find_checkpoint
+from predictor.checkpoint.config import ModelConfig
 from predictor.checkpoint.tokenizer import TextTokenizer
 from predictor.engine.openvino_engine import OpenVinoEngine
 
@@ -49,7 +50,7 @@ def peak(precision: str, threads: int) -> tuple[Run, float]:
     return request.infer, PEAK_CHAIN * 2 * PEAK_SIZE**3 / 1e9
 
 
-def work_gflop(config: DistilBertConfig, lengths: Sequence[int]) -> float:
+def work_gflop(config: ModelConfig, lengths: Sequence[int]) -> float:
     """Give the floating-point work of one forward over texts of these token counts, without padding."""
     dim, hidden, tokens, texts = config.dim, config.hidden_dim, sum(lengths), len(lengths)
     squares = sum(length**2 for length in lengths)

@@ -1,6 +1,5 @@
-"""Brings older checkpoints to the form that is served: safetensors weights and a tokenizer.json."""
+"""Brings older checkpoints to the form that is served: safetensors weights."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -31,30 +30,3 @@ def weights_to_safetensors(source: Path, target: Path) -> None:
         raise NotServableError(f"{source.name} holds no tensors.")
     # safetensors refuses tensors that share memory or are laid out in strides.
     save_file({name: value.detach().clone().contiguous() for name, value in tensors.items()}, target, {"format": "pt"})
-
-
-def vocabulary_to_tokenizer(vocabulary: Path, tokenizer_config: Path, target: Path) -> None:
-    """Build tokenizer.json from vocab.txt, cased or not as tokenizer_config.json says (not, where it does not say).
-
-    Raises:
-        MissingPackageError: tokenizers is not installed.
-        NotServableError: the vocabulary lacks [CLS], [SEP] or [UNK].
-    """
-    try:
-        from tokenizers.implementations import BertWordPieceTokenizer  # noqa: PLC0415 - as above
-    except ImportError:
-        raise MissingPackageError(
-            "This repository has no tokenizer.json; building it from vocab.txt needs the package tokenizers."
-        ) from None
-    config = json.loads(tokenizer_config.read_text(encoding="utf-8")) if tokenizer_config.exists() else {}
-    words = vocabulary.read_text(encoding="utf-8").split("\n")
-    missing = [token for token in ("[CLS]", "[SEP]", "[UNK]", "[PAD]") if token not in words]
-    if missing:
-        raise NotServableError(f"vocab.txt lacks {', '.join(missing)}.")
-    tokenizer = BertWordPieceTokenizer(
-        str(vocabulary),
-        lowercase=bool(config.get("do_lower_case", True)),
-        strip_accents=config.get("strip_accents"),
-        handle_chinese_chars=bool(config.get("tokenize_chinese_chars", True)),
-    )
-    tokenizer.save(str(target))

@@ -4,7 +4,7 @@ CheckpointError (1)
     HubUnreachableError (3)     no network, no such host, or the hub keeps failing
     RepositoryError (4)         no such repository, or no access to it
     RevisionError (5)           the repository has no such revision
-    NotServableError (6)        the repository holds no DistilBERT sequence classifier that can be served
+    NotServableError (6)        the repository holds no text classifier that can be served
     CorruptedError (7)          a file differs from what the hub says it is
     NoSpaceError (8)            the disk is full
     MissingPackageError (9)     a conversion needs a package that is not installed

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.batching.scores import scores_of
 from predictor.loading import LoadedModel, load
 from predictor.settings import Settings
 from serving.cpu import available_cpus
@@ -27,7 +28,7 @@ def load_served(model: Path, *, engine: EngineName = "openvino", precision: Prec
 
 
 def check_labels(model: LoadedModel, labels: tuple[str, ...]) -> None:
-    """See that a model and labelled texts speak of the same classes in the same order.
+    """See that a model and labelled texts speak of the same classes in the same order, of which one holds.
 
     Raises:
         ValueError: they do not.
@@ -35,6 +36,9 @@ def check_labels(model: LoadedModel, labels: tuple[str, ...]) -> None:
     known = model.checkpoint.config.labels
     if known != labels:
         raise ValueError(f"{model.checkpoint.directory} has labels {known}, the data has {labels}.")
+    kind = model.checkpoint.config.scores_are
+    if kind != "softmax":
+        raise ValueError(f"{model.checkpoint.directory} gives {kind} scores, the data has one label for each text.")
 
 
 def token_ids(model: LoadedModel, texts: list[str]) -> list[NDArray[np.int32]]:
@@ -46,7 +50,7 @@ def score(model: LoadedModel, texts: list[str]) -> NDArray[np.float32]:
     """Score texts.
 
     Returns:
-        (texts, labels) float32, rows sum to 1, columns in class-index order.
+        (texts, labels) float32, columns in class-index order.
     """
     ids = token_ids(model, texts)
     # Neighbours of like length waste no padding; the answers do not depend on them.
@@ -56,11 +60,6 @@ def score(model: LoadedModel, texts: list[str]) -> NDArray[np.float32]:
         chosen = order[start : start + _TEXTS_PER_CALL]
         for group in model.engine.divide([len(ids[index]) for index in chosen]):
             rows = [chosen[position] for position in group]
-            scores[rows] = _softmax(model.engine.forward([ids[index] for index in rows]))
-    return scores
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    scores: NDArray[np.float32] = exponents / exponents.sum(axis=1, keepdims=True)
+            logits = model.engine.forward([ids[index] for index in rows])
+            scores[rows] = scores_of(logits, model.checkpoint.config.scores_are)
     return scores

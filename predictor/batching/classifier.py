@@ -9,6 +9,7 @@ from predictor.batching.job import Answer, Job
 from predictor.batching.tokenising import TokenisingThread
 from predictor.errors import DeadlineExceededError
 from predictor.metrics import Metrics
+from serving.scores import ScoresAre
 
 # English runs at four to five characters a token; the true number is known once the text is tokenised.
 _CHARS_PER_TOKEN = 4
@@ -23,15 +24,23 @@ class Classifier:
         batcher: the second.
         max_length_tokens: where texts are cut; bounds the estimate of a request's size.
         metrics: where it reports.
+        scores_are: what stands between logits and scores.
     """
 
     def __init__(
-        self, *, tokenising: TokenisingThread, batcher: Batcher, max_length_tokens: int, metrics: Metrics
+        self,
+        *,
+        tokenising: TokenisingThread,
+        batcher: Batcher,
+        max_length_tokens: int,
+        metrics: Metrics,
+        scores_are: ScoresAre = "softmax",
     ) -> None:
         self._tokenising = tokenising
         self._batcher = batcher
         self._max_length_tokens = max_length_tokens
         self._metrics = metrics
+        self._scores_are = scores_are
 
     async def classify(self, texts: Sequence[str], *, time_left_s: float) -> Answer:
         """Give the scores of ``texts``, in order.
@@ -45,7 +54,12 @@ class Classifier:
             DrainingError: the process is about to leave.
         """
         loop = asyncio.get_running_loop()
-        job = Job(texts=texts, deadline_s=time.monotonic() + time_left_s, future=loop.create_future())
+        job = Job(
+            texts=texts,
+            deadline_s=time.monotonic() + time_left_s,
+            future=loop.create_future(),
+            scores_are=self._scores_are,
+        )
         self._batcher.reserve(job, tokens=self._estimate(texts))
         self._tokenising.put(job)
         timer = loop.call_later(time_left_s, self._expire, job)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.batching.fair_queue import Ticket
+from predictor.batching.scores import Scores, scores_of
 from predictor.checkpoint.tokenizer import Encoded
 from predictor.engine.base import Logits
 from serving.errors import ServiceError
-
-Scores = NDArray[np.float32]
+from serving.scores import ScoresAre
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +27,12 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Scores float32 [texts, labels], each row summing to 1, and the indices of texts that were cut."""
+    """Scores float32 [texts, labels], what they are, and the indices of texts that were cut."""
 
     scores: Scores
     truncated: tuple[int, ...]
     timing: Timing
+    scores_are: ScoresAre = "softmax"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -41,6 +42,7 @@ class Job:
     texts: Sequence[str]
     deadline_s: float
     future: asyncio.Future[Answer]
+    scores_are: ScoresAre = "softmax"
     submitted_s: float = field(default_factory=time.monotonic)
     encoded: list[Encoded] = field(default_factory=list)
     tickets: list[Ticket["Piece"]] = field(default_factory=list)
@@ -74,9 +76,10 @@ class Job:
             inference_s=self.inference_s,
         )
         return Answer(
-            scores=softmax(np.stack([self.rows[index] for index in range(len(self.texts))])),
+            scores=scores_of(np.stack([self.rows[index] for index in range(len(self.texts))]), self.scores_are),
             truncated=tuple(index for index, text in enumerate(self.encoded) if text.truncated),
             timing=timing,
+            scores_are=self.scores_are,
         )
 
     def _finish(self, *, result: Answer | None = None, error: ServiceError | None = None) -> None:
@@ -105,9 +108,3 @@ class Piece:
     def ids(self) -> NDArray[np.int32]:
         """Its token ids, shape [tokens]."""
         return self.job.encoded[self.index].ids
-
-
-def softmax(logits: Logits) -> Scores:
-    """Turn logits [texts, labels] into scores of the same shape; float32, each row summing to 1."""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float32)
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)

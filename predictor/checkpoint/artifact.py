@@ -1,50 +1,46 @@
 """Finds and verifies a checkpoint directory, and gives its content a name: the model version.
 
-Two layouts are served: an untouched Hugging Face directory (config.json, model.safetensors, tokenizer.json or
-vocab.txt) and the same with model.safetensors replaced by a quantised graph (openvino_model.xml, openvino_model.bin and
-quantization.json).
+Two layouts are served: an untouched Hugging Face directory (config.json, safetensors weights whole or in shards,
+tokenizer.json or a vocabulary) and the same with the weights replaced by a quantised graph (openvino_model.xml,
+openvino_model.bin and quantization.json).
 """
 
 import hashlib
-import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from predictor.checkpoint import layout
+from predictor.checkpoint.config import ModelConfig, check_no_stand_in, read_config, read_json
+from predictor.checkpoint.tokenizer_options import TokenizerOptions, read_options
 from predictor.errors import CheckpointError
+from serving.scores import ScoresAre
 
-_ARCHITECTURE = "DistilBertForSequenceClassification"
 _CHUNK_BYTES = 1 << 20
 _VERSION_DIGITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistilBertConfig:
-    """The numbers of config.json that decide the graph, and the labels in class-index order."""
-
-    dim: int
-    layers: int
-    heads: int
-    hidden_dim: int
-    vocab_size: int
-    positions: int
-    labels: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A verified directory: what its config says and which files make the model."""
+    """A verified directory: what its files say and which of them make the model."""
 
     directory: Path
-    config: DistilBertConfig
+    config: ModelConfig
     weight_files: tuple[Path, ...]
     tokenizer_files: tuple[Path, ...]
+    tokenizer: TokenizerOptions
     quantised: bool
 
     @property
     def graph_file(self) -> Path:
-        """The file the engine opens: safetensors weights, or the quantised graph's xml."""
+        """The file the engine opens: safetensors weights, the first of them, or the quantised graph's xml."""
         return self.weight_files[0]
+
+    @property
+    def longest_tokens(self) -> int:
+        """Where texts are cut at the latest: the model's last position, or what the tokenizer says if that is less."""
+        said = self.tokenizer.max_length_tokens
+        return self.config.longest_tokens if said is None else min(said, self.config.longest_tokens)
 
 
 def find_checkpoint(directory: Path) -> Checkpoint:
@@ -55,27 +51,35 @@ def find_checkpoint(directory: Path) -> Checkpoint:
     """
     if not directory.is_dir():
         raise CheckpointError(f"{directory} is no directory: set PREDICTOR_MODEL_DIR to a checkpoint")
-    config = _read_config(directory / "config.json")
-    quantised = (directory / "openvino_model.xml").exists() or (directory / "quantization.json").exists()
-    names = ("openvino_model.xml", "openvino_model.bin", "quantization.json") if quantised else ("model.safetensors",)
-    if quantised:
-        _check_quantisation(directory / "quantization.json")
-    weight_files = tuple(directory / name for name in names)
-    for file in weight_files:
-        _check_not_empty(file)
+    names = _names(directory)
+    layout.check_config(names, str(directory))
+    config = read_config(read_json(directory / layout.CONFIG), str(directory / layout.CONFIG))
+    found = layout.choose(names, str(directory))
+    if found.pickled:
+        raise CheckpointError(layout.pickled(str(directory)))
+    weight_files = tuple(directory / name for name in found.weights)
+    if found.index:
+        (index,) = weight_files
+        weight_files = tuple(directory / name for name in layout.shards(read_json(index), str(index)))
+    if found.quantised:
+        _check_quantisation(directory / layout.QUANTISED[2])
+    tokenizer_files = tuple(directory / name for name in found.tokenizer)
+    for file in (*weight_files, *tokenizer_files):
+        _check_file(file)
     return Checkpoint(
         directory=directory,
         config=config,
         weight_files=weight_files,
-        tokenizer_files=_tokenizer_files(directory),
-        quantised=quantised,
+        tokenizer_files=tokenizer_files,
+        tokenizer=read_options(tokenizer_files, config),
+        quantised=found.quantised,
     )
 
 
 def content_digest(checkpoint: Checkpoint) -> bytes:
     """Give a digest of the bytes of every file that makes the model: weights, config and tokenizer."""
     digest = hashlib.sha256()
-    for file in (checkpoint.directory / "config.json", *checkpoint.weight_files, *checkpoint.tokenizer_files):
+    for file in (checkpoint.directory / layout.CONFIG, *checkpoint.weight_files, *checkpoint.tokenizer_files):
         # A name and a length before the bytes: two directories never run into one stream.
         digest.update(f"{file.name}:{file.stat().st_size}\n".encode())
         with file.open("rb") as content:
@@ -84,91 +88,31 @@ def content_digest(checkpoint: Checkpoint) -> bytes:
     return digest.digest()
 
 
-def model_version(content: bytes, *, max_length_tokens: int, arithmetic: str) -> str:
+def model_version(content: bytes, *, max_length_tokens: int, arithmetic: str, scores_are: ScoresAre) -> str:
     """Give 16 hex digits that change whenever an answer could.
 
     Args:
         content: from ``content_digest``.
         max_length_tokens: where texts are cut.
         arithmetic: the engine and its precision, such as ``openvino-bf16``.
+        scores_are: what stands between logits and scores.
     """
-    version = hashlib.sha256(content + f"max_length_tokens={max_length_tokens}\narithmetic={arithmetic}\n".encode())
-    return version.hexdigest()[:_VERSION_DIGITS]
+    made = f"max_length_tokens={max_length_tokens}\narithmetic={arithmetic}\nscores_are={scores_are}\n"
+    return hashlib.sha256(content + made.encode()).hexdigest()[:_VERSION_DIGITS]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        CheckpointError: the file is missing, or not a JSON object.
-    """
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing") from error
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object")
-    return value
-
-
-def _read_config(path: Path) -> DistilBertConfig:
-    raw = read_json(path)
-    architectures = raw.get("architectures") or [f"model_type {raw.get('model_type')}"]
-    if _ARCHITECTURE not in architectures:
-        raise CheckpointError(f"{path} describes {', '.join(map(str, architectures))}, only {_ARCHITECTURE} is served")
-    if raw.get("activation", "gelu") != "gelu":
-        raise CheckpointError(f"{path} asks for activation {raw['activation']}, only gelu is served")
-    if raw.get("problem_type") == "multi_label_classification" or raw.get("problem_type") == "regression":
-        raise CheckpointError(f"{path} describes {raw['problem_type']}, only single-label classification is served")
-    config = DistilBertConfig(
-        dim=_number(raw, "dim", path),
-        layers=_number(raw, "n_layers", path),
-        heads=_number(raw, "n_heads", path),
-        hidden_dim=_number(raw, "hidden_dim", path),
-        vocab_size=_number(raw, "vocab_size", path),
-        positions=_number(raw, "max_position_embeddings", path),
-        labels=_labels(raw, path),
-    )
-    if config.dim % config.heads:
-        raise CheckpointError(f"{path}: dim {config.dim} is no multiple of n_heads {config.heads}")
-    return config
-
-
-def _number(raw: dict[str, Any], key: str, path: Path) -> int:
-    value = raw.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise CheckpointError(f"{path}: {key} must be a positive whole number")
-    return value
-
-
-def _labels(raw: dict[str, Any], path: Path) -> tuple[str, ...]:
-    """Give id2label in index order; transformers' own default of two labels when the config names none."""
-    named = raw.get("id2label")
-    if named is None:
-        return tuple(f"LABEL_{index}" for index in range(int(raw.get("num_labels", 2))))
-    try:
-        by_index = {int(index): str(label) for index, label in named.items()}
-    except (AttributeError, ValueError) as error:
-        raise CheckpointError(f"{path}: id2label must map class indices to names") from error
-    if not by_index or sorted(by_index) != list(range(len(by_index))):
-        raise CheckpointError(f"{path}: id2label must name every class from 0 on")
-    labels = tuple(by_index[index] for index in range(len(by_index)))
-    if len(set(labels)) != len(labels):
-        raise CheckpointError(f"{path}: id2label names one label twice")
-    return labels
-
-
-def _tokenizer_files(directory: Path) -> tuple[Path, ...]:
-    for name in ("tokenizer.json", "vocab.txt"):
-        file = directory / name
-        if file.is_file():
-            _check_not_empty(file)
-            # Only beside a bare vocabulary does this file decide anything: lower case or not.
-            extra = directory / "tokenizer_config.json"
-            return (file, extra) if name == "vocab.txt" and extra.is_file() else (file,)
-    raise CheckpointError(f"{directory} has neither tokenizer.json nor vocab.txt")
+def _names(directory: Path) -> set[str]:
+    """Give the files' names, and the paths of those one folder down."""
+    names = set()
+    for entry in os.scandir(directory):
+        if entry.is_dir():
+            try:
+                names |= {f"{entry.name}/{inside.name}" for inside in os.scandir(entry.path)}
+            except OSError:
+                continue
+        else:
+            names.add(entry.name)
+    return names
 
 
 def _check_quantisation(path: Path) -> None:
@@ -177,8 +121,10 @@ def _check_quantisation(path: Path) -> None:
         raise CheckpointError(f"{path} says precision {precision}, only int8 is served")
 
 
-def _check_not_empty(file: Path) -> None:
+def _check_file(file: Path) -> None:
     if not file.is_file():
         raise CheckpointError(f"{file} is missing")
     if file.stat().st_size == 0:
         raise CheckpointError(f"{file} is empty")
+    with file.open("rb") as content:
+        check_no_stand_in(file, content.read(256))

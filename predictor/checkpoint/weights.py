@@ -1,6 +1,7 @@
-"""Reads the tensors of a safetensors file without copying them."""
+"""Reads the tensors of safetensors files, without copying them where float32 is stored, and sees that each is sound."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,98 @@ from safetensors import SafetensorError, safe_open
 
 from predictor.errors import CheckpointError
 
-_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "F64": np.dtype("<f8"),
+}
+# Layer norms of checkpoints that were converted from TensorFlow.
+_OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+_WRAPPERS = {
+    "module.": "torch.nn.DataParallel",
+    "_orig_mod.": "torch.compile",
+    "model.": "a module around the model",
+}
+# Small enough to stay in the CPU's cache between the reading and the judging.
+_SPAN = 1 << 16
 
 
-class WeightsFile:
-    """The tensors of one ``model.safetensors``, mapped into memory and checked against the file's own header.
+class Weights:
+    """The tensors of a checkpoint, in one file or in shards, mapped into memory.
+
+    Args:
+        files: safetensors files.
 
     Raises:
-        CheckpointError: the file is missing, cut off or no safetensors file.
+        CheckpointError: one is missing, cut off or no safetensors file, or two hold a tensor of one name.
     """
 
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = [_File(path) for path in files]
+        self._holders: dict[str, _File] = {}
+        for file in self._files:
+            for name in file.header:
+                if name in self._holders:
+                    raise CheckpointError(f"{file.path} and {self._holders[name].path} both hold {name}")
+                self._holders[name] = file
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all tensors, as they are stored."""
+        return set(self._holders)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Give the shape of every tensor of floating-point numbers."""
+        entries = {name: file.header[name] for name, file in self._holders.items()}
+        return {n: tuple(_integers(entry["shape"])) for n, entry in entries.items() if entry["dtype"] in _DTYPES}
+
+    def tensor(self, name: str, *, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Give one tensor as float32: a view of the file when it is stored so, a converted copy otherwise.
+
+        Raises:
+            CheckpointError: the tensor is missing, of another shape or type than the config implies, or holds
+                something that is no finite number.
+        """
+        stored = self._stored_name(name)
+        file = self._holders.get(stored)
+        if file is None:
+            raise CheckpointError(self._missing(name))
+        values = file.read(stored, shape)
+        if not finite(values):
+            raise CheckpointError(f"{file.path}: {stored} holds NaN or infinity: the checkpoint is damaged")
+        return values
+
+    def _stored_name(self, name: str) -> str:
+        for new, old in _OLD_NAMES.items():
+            if name.endswith(new) and name not in self._holders:
+                return name.removesuffix(new) + old
+        return name
+
+    def _missing(self, name: str) -> str:
+        path = self._files[0].path
+        for wrapper, maker in _WRAPPERS.items():
+            if any(each.startswith(wrapper) and each.endswith(name) for each in self._holders):
+                return (
+                    f"{path}: its tensors' names begin with {wrapper}, as {maker} saves them:"
+                    " save the model inside instead"
+                )
+        if any("lora_" in each for each in self._holders):
+            return f"{path} has no tensor {name}, it holds an adapter (LoRA): merge it into its model first"
+        return f"{path} has no tensor {name}"
+
+
+def finite(values: NDArray[np.float32]) -> bool:
+    """Say whether every element is a finite number."""
+    flat = values.reshape(-1)
+    return all(bool(np.isfinite(flat[at : at + _SPAN]).all()) for at in range(0, len(flat), _SPAN))
+
+
+class _File:
+    """One safetensors file, checked against its own header."""
+
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         if not path.is_file():
             raise CheckpointError(f"{path} is missing")
         try:
@@ -32,35 +113,25 @@ class WeightsFile:
             raise CheckpointError(f"{path} is truncated or no safetensors file: {error}") from error
         with path.open("rb") as file:
             header_bytes = int.from_bytes(file.read(8), "little")
-            self._header: dict[str, dict[str, object]] = json.loads(file.read(header_bytes))
-        self._header.pop("__metadata__", None)
+            self.header: dict[str, dict[str, object]] = json.loads(file.read(header_bytes))
+        self.header.pop("__metadata__", None)
         # Copy-on-write: the engine takes only writable memory as it is, and nobody writes.
         self._data = np.memmap(path, dtype=np.uint8, mode="c", offset=8 + header_bytes)
 
-    @property
-    def names(self) -> set[str]:
-        """The names of all tensors in the file."""
-        return set(self._header)
-
-    def tensor(self, name: str, *, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Give one tensor as float32: a view of the file when it is stored so, a converted copy otherwise.
-
-        Raises:
-            CheckpointError: the tensor is missing, or of another shape or type than the config implies.
-        """
-        entry = self._header.get(name)
-        if entry is None:
-            raise CheckpointError(f"{self._path} has no tensor {name}")
+    def read(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        entry = self.header[name]
         if tuple(_integers(entry["shape"])) != shape:
-            raise CheckpointError(f"{self._path}: {name} has shape {entry['shape']}, config.json implies {list(shape)}")
+            raise CheckpointError(f"{self.path}: {name} has shape {entry['shape']}, config.json implies {list(shape)}")
         dtype = _DTYPES.get(str(entry["dtype"]))
         if dtype is None:
-            raise CheckpointError(f"{self._path}: {name} is {entry['dtype']}, only F32, F16 and BF16 are served")
+            raise CheckpointError(f"{self.path}: {name} is {entry['dtype']}, only {', '.join(_DTYPES)} are served")
         begin, end = _integers(entry["data_offsets"])
         stored = self._data[begin:end].view(dtype).reshape(shape)
         if entry["dtype"] == "BF16":
             return np.asarray(np.left_shift(stored, 16, dtype=np.uint32).view(np.float32), dtype=np.float32)
-        return np.require(stored, np.float32, ["ALIGNED"])
+        # A float64 beyond float32 becomes infinite, which the caller refuses by name.
+        with np.errstate(over="ignore"):
+            return np.require(stored, np.float32, ["ALIGNED"])
 
 
 def _integers(value: object) -> list[int]:

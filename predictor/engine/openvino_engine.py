@@ -10,9 +10,11 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from predictor.checkpoint.artifact import Checkpoint
+from predictor.checkpoint.weights import finite
 from predictor.engine import packing
 from predictor.engine.base import Logits
-from predictor.engine.distilbert_graph import CELL_MOVE, INPUTS, build_graph, packed_feed, slot
+from predictor.engine.feed import CELL_MOVE, INPUTS, packed_feed, slot
+from predictor.engine.graph import OUTPUTS, build_graph
 from predictor.errors import CheckpointError, EngineUnavailableError
 from predictor.settings import PrecisionName
 
@@ -46,7 +48,9 @@ class OpenVinoEngine:
         self._compute = _choose_precision(core, precision)
         self.precision = "int8" if checkpoint.quantised else self._compute
         self.threads = threads
-        self._forward_cost = _FORWARD_TOKENS * _LINEAR_PER_DIM * checkpoint.config.dim
+        config = checkpoint.config
+        self._padding_id = config.counted_padding
+        self._forward_cost = _FORWARD_TOKENS * _LINEAR_PER_DIM * config.dim
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": self._compute,
             "INFERENCE_NUM_THREADS": threads,
@@ -73,14 +77,28 @@ class OpenVinoEngine:
         )
 
     def forward(self, ids: Sequence[NDArray[np.int32]]) -> Logits:
-        """Give logits float32 [texts, labels]."""
+        """Give logits float32 [texts, labels]; NaN for a text in which anything on the way was no finite number."""
         # The tensors borrow the arrays' memory: `feed` has to live until the call is over.
-        feed = packed_feed(ids)
+        feed = packed_feed(ids, padding_id=self._padding_id)
         for name, array in feed.items():
             self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
         self._request.infer()
+        outputs = [self._request.get_tensor(name).data for name in OUTPUTS]
         # The library reuses its output memory at the next call.
-        return np.array(self._request.get_tensor("logits").data[: len(ids)], dtype=np.float32)
+        logits = np.array(outputs[0][: len(ids)], dtype=np.float32)
+        _mark_unsound(logits, ids, token_sums=outputs[1], first_sums=outputs[2])
+        return logits
+
+
+def _mark_unsound(
+    logits: Logits, ids: Sequence[NDArray[np.int32]], *, token_sums: NDArray[Any], first_sums: NDArray[Any]
+) -> None:
+    tokens = np.isfinite(token_sums)
+    logits[~np.isfinite(first_sums[: len(ids)])] = np.nan
+    if not tokens.all():
+        starts = np.cumsum([0, *map(len, ids)])
+        sound = np.logical_and.reduceat(tokens[: starts[-1]], starts[:-1])
+        logits[~sound] = np.nan
 
 
 def _choose_precision(core: ov.Core, asked: PrecisionName) -> str:
@@ -97,8 +115,13 @@ def _read_quantised(core: ov.Core, checkpoint: Checkpoint) -> ov.Model:
     except RuntimeError as error:
         raise CheckpointError(f"{xml} or its .bin cannot be read as an OpenVINO graph: {_first_line(error)}") from error
     names = {name for parameter in graph.inputs for name in parameter.names}
-    if names != set(INPUTS) or not any("logits" in result.names for result in graph.outputs):
+    results = {name for result in graph.outputs for name in result.names}
+    if names != set(INPUTS) or not results >= set(OUTPUTS):
         raise CheckpointError(f"{xml} has inputs {sorted(names)}: not a graph of this predictor, quantise it anew")
+    for node in graph.get_ops():
+        is_real = node.get_type_name() == "Constant" and node.get_element_type().is_real()
+        if is_real and not finite(node.get_data(dtype=np.float32)):
+            raise CheckpointError(f"{xml}: {node.get_friendly_name()} holds NaN or infinity: quantise it anew")
     return graph
 
 

@@ -1,4 +1,4 @@
-"""The reference engine: transformers' own DistilBERT on torch, on a GPU where there is one."""
+"""The reference engine: transformers' own model on torch, on a GPU where there is one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import DistilBertForSequenceClassification
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from predictor.checkpoint.artifact import Checkpoint
-from predictor.checkpoint.weights import WeightsFile
+from predictor.checkpoint.weights import Weights
 from predictor.engine import packing
 from predictor.engine.base import Logits
 from predictor.errors import CheckpointError, EngineUnavailableError
@@ -38,8 +38,7 @@ class TorchEngine:
     def __init__(self, *, checkpoint: Checkpoint, precision: PrecisionName, threads: int) -> None:
         if checkpoint.quantised:
             raise CheckpointError(f"{checkpoint.graph_file} needs PREDICTOR_ENGINE=openvino")
-        # transformers would fill a missing tensor with random numbers; this refuses it with a sentence.
-        WeightsFile(checkpoint.graph_file)
+        _check_weights(checkpoint)
         torch.set_num_threads(threads)
         self.threads = threads
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -73,9 +72,16 @@ class TorchEngine:
         return np.asarray(logits.float().cpu().numpy(), dtype=np.float32)
 
 
-def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> DistilBertForSequenceClassification:
+def _check_weights(checkpoint: Checkpoint) -> None:
+    """See that every tensor is finite; what is missing or has another shape transformers says itself."""
+    weights = Weights(checkpoint.weight_files)
+    for name, shape in weights.shapes().items():
+        weights.tensor(name, shape=shape)
+
+
+def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
     try:
-        model, report = DistilBertForSequenceClassification.from_pretrained(
+        model, report = AutoModelForSequenceClassification.from_pretrained(
             checkpoint.directory, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     except (OSError, RuntimeError, ValueError) as error:

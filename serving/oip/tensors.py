@@ -10,6 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from serving.errors import InvalidRequestError
+from serving.scores import ScoresAre
 
 INPUT = "text"
 OUTPUTS = ("label", "scores")
@@ -24,21 +25,23 @@ class InferCall(NamedTuple):
 
 
 class Tensors(NamedTuple):
-    """An answer: scores float32 [texts, labels] of one model version, and the indices of texts that were cut."""
+    """An answer: scores float32 [texts, labels] of one model version, what they are, and the indices of texts cut."""
 
     model_version: str
     labels: Sequence[str]
     scores: NDArray[np.float32]
     truncated: Sequence[int]
+    scores_are: ScoresAre = "softmax"
 
     def best_labels(self) -> list[str]:
         """Give each text's label of the highest score, the first of equals."""
         return [self.labels[index] for index in self.scores.argmax(axis=1)]
 
     def parameters(self) -> dict[str, str]:
-        """Give what is said beside the tensors, as JSON: labels in class order, and which texts were cut."""
+        """Give what is said beside the tensors: labels in class order, what scores are, and which texts were cut."""
         return {
             "labels": orjson.dumps(list(self.labels)).decode(),
+            "scores_are": self.scores_are,
             "truncated": orjson.dumps(list(self.truncated)).decode(),
         }
 

@@ -13,7 +13,8 @@ import pytest
 
 from load.bench.random_checkpoint import SMALL, random_ids
 from predictor.checkpoint.artifact import content_digest, find_checkpoint
-from predictor.engine.distilbert_graph import build_graph, packed_feed
+from predictor.engine.feed import packed_feed
+from predictor.engine.graph import build_graph
 from predictor.engine.openvino_engine import OpenVinoEngine
 from predictor.engine.torch_engine import TorchEngine
 from predictor.errors import CheckpointError

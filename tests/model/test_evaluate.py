@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from model.artifact_scripts import ARTIFACTS, SAMPLE, SHIPPED, run_script, sample_rows
+from model.checkpoints import SHAPES, write_checkpoint
 
 
 @pytest.fixture
@@ -67,6 +68,23 @@ def test_any_engine_evaluates_the_shipped_model(engine: str) -> None:
     assert sum(each["texts"] for each in told["reliability"]) == told["texts"]
     right = told["confusion"][0][0] + told["confusion"][1][1]
     assert told["accuracy"] == pytest.approx(right / told["texts"])
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("family", SHAPES)
+def test_a_checkpoint_of_any_family_is_evaluated(family: str, tmp_path: Path) -> None:
+    directory = write_checkpoint(tmp_path / "model", family, id2label={0: "NEGATIVE", 1: "POSITIVE"})
+    result = run_script("evaluate.py", "--model", directory, "--data", SAMPLE, "--precision", "f32", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["texts"] == len(sample_rows())
+
+
+def test_a_head_that_gives_no_distribution_is_refused(tmp_path: Path) -> None:
+    labels = {0: "NEGATIVE", 1: "POSITIVE"}
+    directory = write_checkpoint(tmp_path / "model", "bert", id2label=labels, problem_type="multi_label_classification")
+    result = run_script("evaluate.py", "--model", directory, "--data", SAMPLE)
+    assert result.returncode == 1
+    assert "gives sigmoid scores, the data has one label for each text" in result.stderr
 
 
 def test_the_table_shows_what_the_object_holds() -> None:

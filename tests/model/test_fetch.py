@@ -11,14 +11,27 @@ from pathlib import Path
 
 import pytest
 import torch
+from model.checkpoints import SHAPES, write_checkpoint
 from model.hub_server import COMMIT, HubServer, Repository
 from safetensors.torch import load_file, save
 from support.processes import REPO, free_port
-from transformers import AutoTokenizer
+
+from predictor.loading import load
+from predictor.settings import Settings
 
 FETCH = REPO / "model-artifacts" / "fetch.py"
 MODEL = "somebody/classifier"
-CONFIG = json.dumps({"architectures": ["DistilBertForSequenceClassification"], "model_type": "distilbert"}).encode()
+CONFIG_SAYS = {
+    "architectures": ["DistilBertForSequenceClassification"],
+    "model_type": "distilbert",
+    "dim": 8,
+    "n_layers": 1,
+    "n_heads": 2,
+    "hidden_dim": 16,
+    "vocab_size": 8,
+    "max_position_embeddings": 16,
+}
+CONFIG = json.dumps(CONFIG_SAYS).encode()
 TENSORS = {
     "classifier.weight": torch.arange(2048, dtype=torch.float32).reshape(2, 1024),
     "classifier.bias": torch.ones(2),
@@ -32,6 +45,7 @@ FILES = {
     "tokenizer_config.json": b'{"do_lower_case": true}',
     "vocab.txt": VOCABULARY,
     "special_tokens_map.json": b"{}",
+    "added_tokens.json": b"{}",
     "README.md": b"not needed for serving",
     "training_args.bin": b"x" * 5000,
 }
@@ -90,7 +104,9 @@ def nothing_left(target: Path) -> bool:
 def test_a_branch_becomes_a_commit_and_only_what_serving_needs_arrives(fetch: Fetch, target: Path) -> None:
     result = fetch()
     assert result.returncode == 0, result.stderr
-    served = {name: content for name, content in FILES.items() if name not in {"README.md", "training_args.bin"}}
+    served = {
+        name: content for name, content in FILES.items() if name not in {"README.md", "training_args.bin", "vocab.txt"}
+    }
     assert {path.name: path.read_bytes() for path in target.iterdir() if path.name != "MANIFEST.json"} == served
     assert [path.name for path in target.parent.iterdir()] == ["classifier"]
 
@@ -143,21 +159,39 @@ def test_a_pickle_that_carries_code_is_refused_and_not_run(hub: HubServer, fetch
     assert not (target.parent / "run").exists()
 
 
-def test_a_bare_vocabulary_becomes_a_tokenizer(hub: HubServer, fetch: Fetch, target: Path) -> None:
-    del hub.repositories[MODEL].files["tokenizer.json"]
-    assert fetch().returncode == 0
-    (target / "config.json").write_text('{"model_type": "distilbert"}')
-    assert AutoTokenizer.from_pretrained(target)("Good films").input_ids == [2, 5, 6, 7, 3]
-    manifest = json.loads((target / "MANIFEST.json").read_text())
-    assert "tokenizer.json" in manifest["files"]
-
-
-def test_a_cased_vocabulary_stays_cased(hub: HubServer, fetch: Fetch, target: Path) -> None:
+def test_a_bare_vocabulary_arrives_as_it_is_with_what_is_added_to_it(
+    hub: HubServer, fetch: Fetch, target: Path
+) -> None:
     files = hub.repositories[MODEL].files
     del files["tokenizer.json"]
-    files["tokenizer_config.json"] = b'{"do_lower_case": false}'
+    files["added_tokens.json"] = b'{"[NEW]": 8}'
     assert fetch().returncode == 0
-    assert json.loads((target / "tokenizer.json").read_text())["normalizer"]["lowercase"] is False
+    arrived = {path.name: path.read_bytes() for path in target.iterdir()}
+    assert (arrived["vocab.txt"], arrived["added_tokens.json"]) == (VOCABULARY, b'{"[NEW]": 8}')
+    assert "tokenizer.json" not in arrived
+
+
+def test_shards_arrive_with_their_index(hub: HubServer, fetch: Fetch, target: Path) -> None:
+    files = hub.repositories[MODEL].files
+    del files["model.safetensors"]
+    names = {name: f"model-{number}-of-2.safetensors" for number, name in enumerate(TENSORS, start=1)}
+    files["model.safetensors.index.json"] = json.dumps({"weight_map": names}).encode()
+    for tensor, name in names.items():
+        files[name] = save({tensor: TENSORS[tensor]})
+    assert fetch().returncode == 0
+    assert {"model.safetensors.index.json", *names.values()} <= {path.name for path in target.iterdir()}
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("family", SHAPES)
+def test_what_is_fetched_of_any_family_is_served(family: str, hub: HubServer, fetch: Fetch, target: Path) -> None:
+    source = write_checkpoint(target.parent.parent / "source", family, problem_type="multi_label_classification")
+    hub.repositories[MODEL].files = {path.name: path.read_bytes() for path in source.iterdir()}
+    result = fetch()
+    assert result.returncode == 0, result.stderr
+    fetched, original = (load(Settings(model_dir=each, precision="f32"), threads=1) for each in (target, source))
+    assert fetched.version == original.version
+    assert fetched.checkpoint.config.scores_are == "sigmoid"
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
@@ -257,10 +291,10 @@ def test_a_directory_that_is_there_is_not_fetched_again(hub: HubServer, fetch: F
 
 def test_a_changed_directory_is_found_out_and_fetched_again(hub: HubServer, fetch: Fetch, target: Path) -> None:
     assert fetch().returncode == 0
-    (target / "vocab.txt").write_bytes(VOCABULARY + b"more\n")
-    refused(run(MODEL, "--out", str(target), "--check"), 7, "vocab.txt differs from the manifest.")
+    (target / "tokenizer.json").write_bytes(b"{}")
+    refused(run(MODEL, "--out", str(target), "--check"), 7, "tokenizer.json differs from the manifest.")
     assert fetch().returncode == 0
-    assert (target / "vocab.txt").read_bytes() == VOCABULARY
+    assert (target / "tokenizer.json").read_bytes() == FILES["tokenizer.json"]
 
 
 def test_an_unknown_repository_is_named(fetch: Fetch, target: Path) -> None:
@@ -307,16 +341,30 @@ def test_the_token_reaches_the_hub_but_not_its_storage(hub: HubServer, fetch: Fe
     assert hub.downloads("model.safetensors")
 
 
+def config(**changes: object) -> dict[str, bytes | None]:
+    return {"config.json": json.dumps(CONFIG_SAYS | changes).encode()}
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"config.json": b'{"architectures": ["BertForSequenceClassification"]}'}, "BertForSequenceClassification"),
+        (config(architectures=["DistilBertForMaskedLM"]), "DistilBertForMaskedLM, which is not served"),
+        (config(architectures=None, model_type="gpt2"), "model_type gpt2, which is not served; served are"),
+        (config(problem_type="ranking"), "problem_type ranking"),
+        (config(id2label={"0": ""}), "gives class 0 no name"),
         ({"config.json": b"[]"}, "no JSON object"),
-        ({"config.json": None}, "no config.json"),
-        ({"model.safetensors": None}, "no model.safetensors and no pytorch_model.bin"),
-        ({"model.safetensors": None, "model.safetensors.index.json": b"{}"}, "split into shards"),
+        ({"config.json": None}, "config.json is missing"),
+        ({"config.json": None, "adapter_config.json": b"{}"}, "holds an adapter"),
+        ({"model.safetensors": None}, "model.safetensors is missing"),
+        ({"model.safetensors": None, "tf_model.h5": b"x"}, "tf_model.h5 is not read"),
+        ({"model.safetensors": None, "model.safetensors.index.json": b"{}"}, "names no files"),
+        (
+            {"model.safetensors": None, "model.safetensors.index.json": b'{"weight_map": {"a": "b.safetensors"}}'},
+            "b.safetensors is missing",
+        ),
         ({"tokenizer.json": None, "vocab.txt": None}, "neither tokenizer.json nor vocab.txt"),
-        ({"tokenizer.json": None, "vocab.txt": b"good\n[UNK]\n"}, "lacks [CLS], [SEP], [PAD]"),
+        ({"tokenizer.json": None, "vocab.txt": b"good\n[UNK]\n"}, "vocab.txt lacks [CLS], [SEP]"),
+        ({"tokenizer_config.json": b'{"tokenizer_class": "BertweetTokenizer"}'}, "asks for the tokenizer Bertweet"),
     ],
 )
 def test_what_cannot_be_served_is_refused(
@@ -329,6 +377,7 @@ def test_what_cannot_be_served_is_refused(
             files[name] = content
     refused(fetch(), 6, sentence)
     assert nothing_left(target)
+    assert not hub.downloads("model.safetensors")
 
 
 def test_a_foreign_model_is_refused_before_its_weights_come(hub: HubServer, fetch: Fetch) -> None:

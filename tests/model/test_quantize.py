@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model.artifact_scripts import SAMPLE, SHIPPED, run_script, sample_rows
+from model.checkpoints import write_checkpoint
 
 from predictor.loading import LoadedModel, load
 from predictor.settings import Settings
@@ -79,3 +80,16 @@ def test_a_quantised_checkpoint_is_not_quantised_again(written: Path, tmp_path: 
     result = run_script("quantize.py", *arguments, "--out", tmp_path / "again")
     assert result.returncode == 1
     assert "quantised already" in result.stderr
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("family", ["roberta", "electra", "albert"])
+def test_other_families_are_quantised_too(family: str, tmp_path: Path) -> None:
+    source = write_checkpoint(tmp_path / "model", family, id2label={0: "NEGATIVE", 1: "POSITIVE"})
+    arguments = ("--calibrate", SAMPLE, "--data", SAMPLE, "--texts", "16", "--tolerance", "100")
+    result = run_script("quantize.py", "--model", source, *arguments, "--out", tmp_path / "int8", timeout_s=180)
+    assert result.returncode == 0, result.stderr
+    exact, lower = (load(Settings(model_dir=each, precision="f32"), threads=1) for each in (source, tmp_path / "int8"))
+    assert lower.engine.precision == "int8"
+    distance = np.abs(positive_scores(lower) - positive_scores(exact))
+    assert 0 < distance.mean() < 0.05

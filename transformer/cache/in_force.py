@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
+from serving.scores import ScoresAre
 from transformer.cache.key import SEAL_BYTES, CacheKeys
 from transformer.cache.tiers import SharedCache
-from transformer.pipeline.model_names import model_labels, model_version
+from transformer.pipeline.model_names import model_labels, model_scores_are, model_version
 
 IN_FORCE_KEY = b"sentiment:1:in-force"
 _LARGEST_RECORD_BYTES = 16_384
@@ -22,7 +23,7 @@ _CHANGE_S = 1.0  # two versions that answer in turn are not worth a write each
 
 
 class InForceRecord:
-    """Reads and writes the record ``seal + {"version", "labels"}``.
+    """Reads and writes the record ``seal + {"version", "labels", "scores_are"}``.
 
     Args:
         shared: where it is kept, as long as an answer.
@@ -37,8 +38,8 @@ class InForceRecord:
         self._noted: str | None = None
         self._noted_at_s = float("-inf")
 
-    async def read(self) -> tuple[str, list[str]] | None:
-        """Give the version and its labels in class order; None when there is no sound record."""
+    async def read(self) -> tuple[str, list[str], ScoresAre] | None:
+        """Give the version, its labels in class order and what its scores are; None without a sound record."""
         (value,) = await self._shared.fetch([IN_FORCE_KEY])
         if value is None or not SEAL_BYTES < len(value) <= _LARGEST_RECORD_BYTES:
             return None
@@ -47,15 +48,16 @@ class InForceRecord:
             return None
         try:
             said = orjson.loads(content)
-            return model_version(said["version"]), model_labels(said["labels"])
-        except (ValueError, KeyError, TypeError):
+            labels = model_labels(said["labels"])
+            return model_version(said["version"]), labels, model_scores_are(said.get("scores_are", "softmax"))
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def note(self, version: str, labels: Sequence[str]) -> None:
+    def note(self, version: str, labels: Sequence[str], scores_are: ScoresAre = "softmax") -> None:
         """Keep what the predictor just said; returns at once and writes rarely."""
         now_s = self._clock()
         if now_s - self._noted_at_s < (_RENEW_S if version == self._noted else _CHANGE_S):
             return
         self._noted, self._noted_at_s = version, now_s
-        content = orjson.dumps({"version": version, "labels": list(labels)})
+        content = orjson.dumps({"version": version, "labels": list(labels), "scores_are": scores_are})
         self._shared.store([(IN_FORCE_KEY, self._keys.seal(content) + content)])

@@ -1,16 +1,20 @@
 """One text's answer: as stored in the cache, and as JSON.
 
 Stored value: one byte of layout (1: the whole text was read, 2: the text was cut at the model's limit), then a
-little-endian float32 score per label in class order. Anything else is not an answer.
+little-endian float32 score per label in class order. Anything else is not an answer; which scores a model can give at
+all, its version says through ``scores_are``.
 """
 
+import math
 import struct
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import orjson
+
+from serving.scores import ScoresAre
 
 _WHOLE, _CUT = 1, 2
 _SUM_TOLERANCE = 1e-3
@@ -36,7 +40,7 @@ class Answer(NamedTuple):
     bin: int
 
     def scores(self) -> tuple[float, ...]:
-        """Give the probabilities in class order."""
+        """Give the scores in class order."""
         return struct.unpack(f"<{len(self.value) // 4}f", self.value[1:])
 
 
@@ -48,22 +52,33 @@ class Model:
         labels: label names in class order, at least one.
         prefix: what the cache keys of this version start with.
         tally: counts the answers given, by `Answer.bin`; a list of its own if there is none.
+        scores_are: a distribution, whose scores sum to 1; a probability for each label; or any finite numbers.
     """
 
-    def __init__(self, *, version: str, labels: Sequence[str], prefix: bytes, tally: list[int] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        version: str,
+        labels: Sequence[str],
+        prefix: bytes,
+        tally: list[int] | None = None,
+        scores_are: ScoresAre = "softmax",
+    ) -> None:
         self.version = version
         self.version_header = version.encode("latin-1", "replace")
         self.labels = tuple(labels)
         self.prefix = prefix
         self.tally = [0] * (SCORE_BINS * len(self.labels)) if tally is None else tally
+        self.scores_are = scores_are
+        self._sound = _SOUND[scores_are]
         self._pack = struct.Struct(f"<{len(self.labels)}f")
         self._openings = [b'{"label":' + orjson.dumps(label) + b',"score":' for label in self.labels]
 
     def answer(self, scores: Sequence[float], *, truncated: bool) -> Answer:
-        """Make an answer of one probability per label, in class order.
+        """Make an answer of one score per label, in class order.
 
         Raises:
-            ValueError: not probabilities, or not one per label.
+            ValueError: not scores of this model, or not one per label.
         """
         try:
             value = bytes([_CUT if truncated else _WHOLE]) + self._pack.pack(*scores)
@@ -71,7 +86,7 @@ class Model:
             raise ValueError("not one float32 score per label") from error
         answer = self.read(value)
         if answer is None:
-            raise ValueError("not probabilities")
+            raise ValueError("not scores of this model")
         return answer
 
     def read(self, value: bytes) -> Answer | None:
@@ -91,9 +106,7 @@ class Model:
         if len(value) != 1 + self._pack.size or value[0] not in (_WHOLE, _CUT):
             return None
         scores = self._pack.unpack_from(value, 1)
-        # Neither sum nor comparison lets a NaN through.
-        sound = min(scores) >= 0.0 and max(scores) <= 1.0 and abs(sum(scores) - 1.0) <= _SUM_TOLERANCE
-        return scores if sound else None
+        return scores if self._sound(scores) else None
 
     def _json(self, scores: tuple[float, ...], written: Iterator[bytes]) -> bytes:
         parts = [b"%b%b}" % (opening, next(written)) for opening in self._openings]
@@ -107,6 +120,26 @@ class Model:
 def _bin(scores: Sequence[float]) -> int:
     best = max(scores)
     return scores.index(best) * SCORE_BINS + bisect_left(SCORE_BOUNDS, best)
+
+
+def _distribution(scores: Sequence[float]) -> bool:
+    # Neither sum nor comparison lets a NaN through.
+    return min(scores) >= 0.0 and max(scores) <= 1.0 and abs(sum(scores) - 1.0) <= _SUM_TOLERANCE
+
+
+def _probabilities(scores: Sequence[float]) -> bool:
+    return all(0.0 <= score <= 1.0 for score in scores)
+
+
+def _numbers(scores: Sequence[float]) -> bool:
+    return all(map(math.isfinite, scores))
+
+
+_SOUND: dict[ScoresAre, Callable[[Sequence[float]], bool]] = {
+    "softmax": _distribution,
+    "sigmoid": _probabilities,
+    "raw": _numbers,
+}
 
 
 def _written(values: Sequence[bytes]) -> Iterator[bytes]:

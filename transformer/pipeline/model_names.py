@@ -1,4 +1,10 @@
-"""What a predictor or a record in Redis may call a model version and its labels."""
+"""What a predictor or a record in Redis may say of a model: its version, its labels, what its scores are."""
+
+from typing import get_args
+
+from serving.scores import ScoresAre
+
+_SCORES_ARE: tuple[ScoresAre, ...] = get_args(ScoresAre)
 
 
 def model_labels(labels: object) -> list[str]:
@@ -21,3 +27,15 @@ def model_version(version: object) -> str:
     if not isinstance(version, str) or not version.isascii() or not version.isalnum() or len(version) > 64:
         raise ValueError("the version is not a token")
     return version
+
+
+def model_scores_are(scores_are: object) -> ScoresAre:
+    """Give ``scores_are`` back when it is one of the known kinds.
+
+    Raises:
+        ValueError: it is not.
+    """
+    for known in _SCORES_ARE:
+        if scores_are == known:
+            return known
+    raise ValueError("the kind of the scores is unknown")

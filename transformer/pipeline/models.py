@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from serving.scores import ScoresAre
 from transformer.cache.key import CacheKeys
 from transformer.metrics import Metrics
 from transformer.pipeline.answer import Model
@@ -19,7 +20,7 @@ class ModelsInForce:
     Args:
         keys: names the versions' answers in the cache.
         metrics: says which version is in force.
-        note: told the version and labels of whatever the predictor says, if anybody is.
+        note: told the version, the labels and what the scores are of whatever the predictor says, if anybody is.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class ModelsInForce:
         *,
         keys: CacheKeys,
         metrics: Metrics,
-        note: Callable[[str, Sequence[str]], None] | None = None,
+        note: Callable[[str, Sequence[str], ScoresAre], None] | None = None,
     ) -> None:
         self._keys = keys
         self._metrics = metrics
@@ -36,27 +37,33 @@ class ModelsInForce:
         self.current: Model | None = None
         self.confirmed = False
 
-    def model(self, version: str, labels: Sequence[str]) -> Model:
-        """Give the model of a version, the same one as long as its labels are the same."""
+    def model(self, version: str, labels: Sequence[str], scores_are: ScoresAre = "softmax") -> Model:
+        """Give the model of a version, the same one as long as the same is said of it."""
         model = self._models.get(version)
-        if model is None or model.labels != tuple(labels):
+        if model is None or model.labels != tuple(labels) or model.scores_are != scores_are:
             tally = self._metrics.tally(tuple(labels))
-            model = Model(version=version, labels=labels, prefix=self._keys.prefix(version), tally=tally)
+            model = Model(
+                version=version,
+                labels=labels,
+                prefix=self._keys.prefix(version),
+                tally=tally,
+                scores_are=scores_are,
+            )
             self._models[version] = model
             while len(self._models) > _FORMER_MODELS:
                 del self._models[next(iter(self._models))]
         return model
 
-    def presume(self, version: str, labels: Sequence[str]) -> None:
+    def presume(self, version: str, labels: Sequence[str], scores_are: ScoresAre = "softmax") -> None:
         """Look answers up under a version that others name, until the predictor itself has spoken."""
         if self.current is None:
-            self._put_in_force(self.model(version, labels))
+            self._put_in_force(self.model(version, labels, scores_are))
 
     def adopt(self, model: Model) -> None:
         """Put the model that the predictor names in force."""
         self.confirmed = True
         if self._note is not None:
-            self._note(model.version, model.labels)
+            self._note(model.version, model.labels, model.scores_are)
         self._put_in_force(model)
 
     def _put_in_force(self, model: Model) -> None:

@@ -219,7 +219,7 @@ class Pipeline:
 
     async def _forward(self, texts: Sequence[str], headers: Headers) -> tuple[Model, dict[str, Answer]]:
         scored = await self._predictor.score(texts, headers)
-        model = self._models.model(scored.version, scored.labels)
+        model = self._models.model(scored.version, scored.labels, scored.scores_are)
         try:
             answers = {
                 text: model.answer(scores, truncated=i in scored.truncated)

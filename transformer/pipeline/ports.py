@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from serving.http.reply import Headers
+from serving.scores import ScoresAre
 from transformer.pipeline.answer import Answer
 
 
@@ -13,14 +14,16 @@ class Scored(NamedTuple):
     Attributes:
         version: the model that made it.
         labels: its labels in class order.
-        scores: a probability per label for every text, in the order asked.
+        scores: a score per label for every text, in the order asked.
         truncated: indices of texts the model read only in part.
+        scores_are: what the scores are.
     """
 
     version: str
     labels: Sequence[str]
     scores: Sequence[Sequence[float]]
     truncated: frozenset[int]
+    scores_are: ScoresAre = "softmax"
 
 
 class Cache(Protocol):

@@ -11,6 +11,7 @@ import orjson
 
 from serving.foreign import whole_number
 from serving.http.reply import Headers
+from serving.scores import ScoresAre
 from transformer.errors import (
     PredictorError,
     PredictorFailedError,
@@ -21,7 +22,7 @@ from transformer.errors import (
     VersionConflictError,
 )
 from transformer.metrics import Metrics
-from transformer.pipeline.model_names import model_labels, model_version
+from transformer.pipeline.model_names import model_labels, model_scores_are, model_version
 from transformer.pipeline.ports import Scored
 
 # What a trace and a request id need to cross this hop (W3C Trace Context, Zipkin B3).
@@ -111,8 +112,8 @@ class PredictorClient:
             self._calls -= 1
             self._metrics.predictor(seconds=time.perf_counter() - started, error=error)
 
-    async def metadata(self) -> tuple[str, list[str]]:
-        """Get the model version and labels that the predictor says it serves.
+    async def metadata(self) -> tuple[str, list[str], ScoresAre]:
+        """Get the model version, its labels and what its scores are, as the predictor says.
 
         Raises:
             PredictorError: it is away or answers nonsense.
@@ -122,7 +123,9 @@ class PredictorClient:
             raise _error_of(status, None)
         try:
             said = orjson.loads(body)
-            return model_version(said["versions"][0]), model_labels(orjson.loads(said["properties"]["labels"]))
+            about = said["properties"]
+            labels = model_labels(orjson.loads(about["labels"]))
+            return model_version(said["versions"][0]), labels, _scores_are(about)
         except (ValueError, KeyError, IndexError, TypeError):
             raise PredictorNonsenseError from None
 
@@ -219,15 +222,27 @@ def _read(body: bytes, *, texts: int) -> Scored:
         if len(flat) != texts * width or not truncated <= set(range(texts)):
             raise PredictorNonsenseError
         rows = [flat[i : i + width] for i in range(0, len(flat), width)]
-        return Scored(version=model_version(said["model_version"]), labels=labels, scores=rows, truncated=truncated)
+        return Scored(
+            version=model_version(said["model_version"]),
+            labels=labels,
+            scores=rows,
+            truncated=truncated,
+            scores_are=_scores_are(said["parameters"]),
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise PredictorNonsenseError from None
+
+
+def _scores_are(said: dict[str, Any]) -> ScoresAre:
+    # An older predictor says nothing: it knows one kind.
+    return model_scores_are(said.get("scores_are", "softmax"))
 
 
 def _merge(parts: Sequence[Scored], size: int) -> Scored:
     return Scored(
         version=parts[0].version,
         labels=parts[0].labels,
+        scores_are=parts[0].scores_are,
         scores=[row for part in parts for row in part.scores],
         truncated=frozenset(n * size + i for n, part in enumerate(parts) for i in part.truncated),
     )

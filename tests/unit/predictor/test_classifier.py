@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from predictor.batching.batcher import Batcher
 from predictor.batching.classifier import Classifier
-from predictor.batching.job import softmax
+from predictor.batching.scores import softmax
 from predictor.batching.tokenising import TokenisingThread
 from predictor.checkpoint.artifact import find_checkpoint
 from predictor.checkpoint.tokenizer import Encoded, TextTokenizer

@@ -65,15 +65,23 @@ def test_more_tokens_than_embeddings_are_refused(checkpoint_copy: Path) -> None:
         tokenizer(checkpoint_copy)
 
 
-@pytest.mark.parametrize("content", ["{", "{}", '{"version": "1.0"}'])
-def test_a_corrupt_file_is_refused(checkpoint_copy: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("{}", "has no vocabulary"),
+        ('{"model": {"vocab": {"a": "b"}}}', "is corrupt or no tokenizer"),
+    ],
+)
+def test_a_corrupt_file_is_refused(checkpoint_copy: Path, content: str, says: str) -> None:
     (checkpoint_copy / "tokenizer.json").write_text(content)
-    with pytest.raises(CheckpointError, match=r"tokenizer.json is corrupt or no tokenizer"):
+    with pytest.raises(CheckpointError, match=rf"tokenizer\.json {says}"):
         tokenizer(checkpoint_copy)
 
 
 def test_a_tokenizer_without_first_token_is_refused(checkpoint_copy: Path) -> None:
     path = checkpoint_copy / "tokenizer.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"post_processor": None}))
+    (checkpoint_copy / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     with pytest.raises(CheckpointError, match=r"adds no \[CLS\] token"):
         tokenizer(checkpoint_copy)

@@ -137,7 +137,7 @@ def test_response_holds_labels_scores_version_and_truncation() -> None:
         "model_name": "m",
         "model_version": "v",
         "id": "7",
-        "parameters": {"labels": '["NO","YES"]', "truncated": "[1]"},
+        "parameters": {"labels": '["NO","YES"]', "scores_are": "softmax", "truncated": "[1]"},
         "outputs": [
             {"name": "label", "datatype": "BYTES", "shape": [2], "data": ["YES", "NO"]},
             {"name": "scores", "datatype": "FP32", "shape": [2, 2], "data": [0.1, 0.9, 0.75, 0.25]},

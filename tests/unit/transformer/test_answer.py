@@ -83,3 +83,33 @@ def test_nonsense_scores_are_refused(scores: list[float]) -> None:
 def test_label_with_quotes_is_valid_json() -> None:
     model = Model(version="v", labels=('say "no"', "ok"), prefix=b"")
     assert json.loads(model.answer([0.9, 0.1], truncated=False).json)[0]["label"] == 'say "no"'
+
+
+def test_several_labels_may_hold_and_need_not_sum_to_one() -> None:
+    model = Model(version="v", labels=("toxic", "insult", "threat"), prefix=b"", scores_are="sigmoid")
+    answer = model.answer([0.5, 0.75, 0.25], truncated=False)
+    assert [pair["label"] for pair in json.loads(answer.json)] == ["insult", "toxic", "threat"]
+    assert model.read(answer.value) == answer
+    assert Model(version="v", labels=model.labels, prefix=b"").read(answer.value) is None
+
+
+@pytest.mark.parametrize("score", [-0.25, 1.5, math.nan, math.inf])
+def test_what_is_no_probability_is_no_score_of_a_label(score: float) -> None:
+    model = Model(version="v", labels=("toxic", "insult"), prefix=b"", scores_are="sigmoid")
+    with pytest.raises(ValueError, match="not scores of this model"):
+        model.answer([0.5, score], truncated=False)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, width=32))
+def test_a_raw_number_survives_cache_and_writing(number: float) -> None:
+    model = Model(version="v", labels=("LABEL_0",), prefix=b"", scores_are="raw")
+    answer = model.answer([number], truncated=False)
+    assert model.read(answer.value) == answer
+    assert f32(json.loads(answer.json)[0]["score"]) == number
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_raw_score_is_a_number(number: float) -> None:
+    model = Model(version="v", labels=("LABEL_0",), prefix=b"", scores_are="raw")
+    with pytest.raises(ValueError, match="not scores of this model"):
+        model.answer([number], truncated=False)

@@ -28,8 +28,14 @@ class Shared:
 
 async def test_what_is_noted_is_read_by_another() -> None:
     shared = Shared()
-    InForceRecord(shared=shared, keys=SECRET).note("abc123", ["NO", "YES"])
-    assert await InForceRecord(shared=shared, keys=SECRET).read() == ("abc123", ["NO", "YES"])
+    InForceRecord(shared=shared, keys=SECRET).note("abc123", ["NO", "YES"], "sigmoid")
+    assert await InForceRecord(shared=shared, keys=SECRET).read() == ("abc123", ["NO", "YES"], "sigmoid")
+
+
+async def test_record_of_an_older_process_is_of_a_distribution() -> None:
+    shared = Shared()
+    shared.values[IN_FORCE_KEY] = sealed({"version": "abc123", "labels": ["NO", "YES"]})
+    assert await InForceRecord(shared=shared, keys=SECRET).read() == ("abc123", ["NO", "YES"], "softmax")
 
 
 async def test_record_of_one_who_does_not_know_the_secret_is_not_believed() -> None:
@@ -52,6 +58,7 @@ def sealed(content: object) -> bytes:
         sealed({"version": "a", "labels": []}), sealed({"version": "a", "labels": [1]}),
         sealed({"version": "a", "labels": "A"}), sealed({"version": "a", "labels": ["A" * 20_000]}),
         sealed({"version": "a", "labels": ["A"]})[:-1],
+        sealed({"version": "a", "labels": ["A"], "scores_are": "guesses"}),
     ],
 )  # fmt: skip
 async def test_anything_else_is_no_record(value: bytes) -> None:

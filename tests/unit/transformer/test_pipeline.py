@@ -62,7 +62,7 @@ class Rig:
         return ModelsInForce(
             keys=CacheKeys(),
             metrics=self.metrics,
-            note=lambda version, labels: self.noted.append((version, tuple(labels))),
+            note=lambda version, labels, _: self.noted.append((version, tuple(labels))),
         )
 
     async def ask(self, *texts: str) -> Classified:

@@ -54,7 +54,7 @@ async def test_scores_come_back_in_order_with_version_and_labels(client: Make, p
 
 
 async def test_metadata_names_version_and_labels(client: Make) -> None:
-    assert await (await client()).metadata() == ("v1", list(LABELS))
+    assert await (await client()).metadata() == ("v1", list(LABELS), "softmax")
 
 
 async def test_large_calls_are_split_and_merged_in_order(client: Make, predictor: PredictorDouble) -> None:

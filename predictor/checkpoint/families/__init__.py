@@ -1,0 +1,14 @@
+"""The families of encoders that are served: one file describes one, this table names them all."""
+
+from predictor.checkpoint.families.albert import ALBERT
+from predictor.checkpoint.families.bert import BERT
+from predictor.checkpoint.families.distilbert import DISTILBERT
+from predictor.checkpoint.families.electra import ELECTRA
+from predictor.checkpoint.families.family import Activation, Family, HeadNames, LayerNames
+from predictor.checkpoint.families.roberta import CAMEMBERT, ROBERTA, XLM_ROBERTA
+
+FAMILIES = {
+    family.model_type: family for family in (DISTILBERT, BERT, ROBERTA, XLM_ROBERTA, CAMEMBERT, ELECTRA, ALBERT)
+}
+
+__all__ = ["FAMILIES", "Activation", "Family", "HeadNames", "LayerNames"]

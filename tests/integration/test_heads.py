@@ -1,0 +1,46 @@
+"""Heads beside the distribution, through the real stack: every route, and a hit that is its miss."""
+
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from integration.test_stack import stack
+from model.checkpoints import write_checkpoint
+from transformers import pipeline
+
+TEXTS = ["I love you.", "I hate you, and I will find you."]
+
+
+def own(directory: Path) -> list[dict[str, float]]:
+    classify = pipeline("text-classification", model=str(directory), tokenizer=str(directory), top_k=None, device="cpu")
+    return [{each["label"]: each["score"] for each in row} for row in classify(TEXTS, truncation=True)]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("labels", "problem_type"), [(5, "multi_label_classification"), (1, None), (2, "regression")])
+def test_every_route_answers_as_transformers_does(labels: int, problem_type: str | None, tmp_path: Path) -> None:
+    directory = write_checkpoint(tmp_path / "model", "bert", labels=labels, problem_type=problem_type)
+    expected = own(directory)
+    with stack(tmp_path, PREDICTOR_MODEL_DIR=str(directory), PREDICTOR_PRECISION="f32") as running:
+        running.wait_for("serving on http://localhost:")
+        headers, answer = running.post({"text": TEXTS})
+        again, hit = running.post({"text": TEXTS})
+        _, v1 = running.post({"instances": TEXTS}, "/v1/models/sentiment:predict")
+        tensor = {"name": "text", "shape": [2], "datatype": "BYTES", "data": TEXTS}
+        _, said = running.post({"inputs": [tensor]}, "/v2/models/sentiment/infer")
+        document = json.load(urllib.request.urlopen(f"http://127.0.0.1:{running.predictor_port}/openapi.json"))
+    assert (headers["x-cache"], again["x-cache"]) == ("miss", "hit")
+    assert answer == hit == v1
+    rows: list[list[dict[str, Any]]] = answer["predictions"]  # type: ignore[index]
+    for row, truth in zip(rows, expected, strict=True):
+        assert {each["label"]: pytest.approx(each["score"], abs=1e-4) for each in row} == truth
+        assert [each["score"] for each in row] == sorted((each["score"] for each in row), reverse=True)
+    in_class_order = [row[f"LABEL_{index}"] for row in expected for index in range(labels)]
+    outputs = {each["name"]: each for each in said["outputs"]}  # type: ignore[index]
+    assert outputs["scores"]["data"] == pytest.approx(in_class_order, abs=1e-4)
+    assert outputs["label"]["data"] == [row[0]["label"] for row in rows]
+    answered = document["paths"]["/v1/models/sentiment:predict"]["post"]["responses"]["200"]["content"]
+    score = answered["application/json"]["schema"]["properties"]["predictions"]["items"]["items"]["properties"]["score"]
+    assert ("maximum" in score) is (problem_type != "regression")
