@@ -8,7 +8,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from predictor_load import read_head
+from load.bench.predictor_load import read_head
 
 _ENTRY = re.compile(r"([a-z]+);dur=([\d.]+)")
 
@@ -36,18 +36,27 @@ class Relay:
     def __init__(self, upstream: int) -> None:
         self._upstream = upstream
         self._server: asyncio.Server | None = None
+        self._served: set[asyncio.Task[None]] = set()
         self.calls: dict[str, Call] = {}
 
     async def start(self) -> int:
         """Give the port it listens on."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1")
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1")
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     async def close(self) -> None:
-        """Listen no more."""
+        """Listen no more and let all connections go."""
         if self._server is not None:
             self._server.close()
+        for task in self._served:
+            task.cancel()
+        await asyncio.gather(*self._served, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._served.add(task)
+        task.add_done_callback(self._served.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self._upstream)
@@ -65,7 +74,7 @@ class Relay:
                     took_ms = (time.perf_counter() - began) * 1e3
                     self.calls[name] = Call(took_ms=took_ms, said_ms=durations(answered.get("server-timing", "")))
                 writer.write(head + body)
-        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             back.close()
