@@ -97,7 +97,7 @@ def page(tried: Sequence[Fleet], prices: Prices, *, two_cpu_speedup: float, sour
         f"The same {FLEET_CPUS} CPUs of predictors in pods of different sizes, every request one new text, simulated",
         f"from service times of one CPU ({source}).",
         f"Two CPUs make a forward {two_cpu_speedup:g} times faster, four and eight what Amdahl's law makes of that.",
-        f"Dollars per million requests on {prices.node.name}, predictors alone, at the highest load that keeps the p99.",
+        f"Dollars per million requests on {prices.node.name}, predictors alone, at the most load that keeps the p99.",
         "",
         "| p99 at most, ms | " + " | ".join(f"{FLEET_CPUS // cpus} x {cpus} CPU" for cpus in sizes) + " | cheapest |",
         "|---" * (len(sizes) + 2) + "|",
