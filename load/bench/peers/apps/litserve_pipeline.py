@@ -44,4 +44,6 @@ class Classifier(litserve.LitAPI):
 
 if __name__ == "__main__":
     api = Classifier(max_batch_size=MAX_BATCH_REQUESTS, batch_timeout=BATCH_TIMEOUT_S)
-    litserve.LitServer(api, accelerator="cpu", timeout=False).run(port=int(sys.argv[1]), generate_client_file=False)
+    litserve.LitServer(api, accelerator="cpu", timeout=False).run(
+        host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False
+    )
