@@ -103,6 +103,11 @@ MAKE = {
         "::test_the_benchmarks_clients_see_every_answer_and_the_time_beside_inference",
         "minutes on a quiet machine",
     ),
+    "quantize": Covered(
+        "quantize.py",
+        "tests/model/test_quantize.py::test_a_users_unlabelled_texts_calibrate_and_decide",
+        "a hub, where MODEL is a hub's id",
+    ),
     "bench-peers": Covered(
         "load.bench.peers",
         "tests/load/test_peers.py::test_every_case_asks_known_and_new_texts_in_its_proportion",

@@ -31,9 +31,9 @@ def measured() -> Measured:
     return Measured(runs=runs, difference=dict.fromkeys(NAMES, 1e-4), resident_mb=dict.fromkeys(NAMES, 500.0))
 
 
-def about() -> dict[str, object]:
+def about(load_before: float = 0.2) -> dict[str, object]:
     contestant = {"version": "1.0", "what": "a way to serve"}
-    machine = {"cpu": "EPYC", "cpus": 2}
+    machine = {"cpu": "EPYC", "cpus": 2, "load_before": load_before}
     return {"machine": machine, "rounds": 3, "seconds": 10, "contestants": dict.fromkeys(NAMES, contestant)}
 
 
@@ -51,6 +51,11 @@ def test_the_page_has_every_case_and_contestant() -> None:
         assert f"## {case.title}" in said
     for name in NAMES:
         assert said.count(f"| {name} |") == len(CASES) + 1
+
+
+def test_a_busy_machine_is_said_on_the_page() -> None:
+    assert "Other work ran" not in page(measured(), about=about())
+    assert "load average 7.5 before" in page(measured(), about=about(load_before=7.5))
 
 
 def test_the_plot_has_every_case_and_contestant(tmp_path: Path) -> None:

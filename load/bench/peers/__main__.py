@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +50,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10)
     options = parser.parse_args()
+    # Whoever ends this also ends the contestants, which have sessions of their own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     for name in ENVIRONMENTS:
         python_of(name)
     texts = json.loads(SENTENCES.read_text(encoding="utf-8"))["sentences"][:COMPARED_TEXTS]

@@ -46,6 +46,7 @@ class Run:
     p99_ms: float
     miss_p50_ms: float | None
     failed: int
+    cpu_ms_per_text: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,16 +137,18 @@ def load(contestant: Contestant, case: Case, *, seconds: float, mark: str) -> Ru
         }  # fmt: skip
         line = [k6_binary(), "run", "--quiet", "--address=", "--no-usage-report", str(HERE / "load.js")]
         env = {**os.environ, **{name: str(value) for name, value in settings.items()}}
+        used_s = contestant.cpu_s()
         done = subprocess.run(line, env=env, capture_output=True, text=True, check=False)
         if not out.exists():
             raise PeerError(f"k6 gave no summary: {done.stderr[-2000:]}")
-        run = read(json.loads(out.read_text()), size=case.size)
+        used_s = contestant.cpu_s() - used_s
+        run = read(json.loads(out.read_text()), size=case.size, cpu_s=used_s)
     if run.failed:
         raise PeerError(f"{contestant.name} failed {run.failed} requests of {case.title}")
     return run
 
 
-def read(summary: Mapping[str, object], *, size: int) -> Run:
+def read(summary: Mapping[str, object], *, size: int, cpu_s: float) -> Run:
     """Take a run's figures from k6's summary."""
     metrics: dict[str, dict[str, dict[str, float]]] = summary["metrics"]  # type: ignore[assignment]
     measured_s: float = summary["measured_s"]  # type: ignore[assignment]
@@ -158,6 +161,7 @@ def read(summary: Mapping[str, object], *, size: int) -> Run:
         p99_ms=duration["p(99)"],
         miss_p50_ms=fresh["med"] if fresh.get("count") else None,
         failed=int(metrics["checks"]["values"]["fails"]),
+        cpu_ms_per_text=cpu_s * 1e3 / max(1.0, duration["count"] * size),
     )
 
 

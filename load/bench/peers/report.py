@@ -22,6 +22,7 @@ def page(measured: Measured, *, about: Mapping[str, Any]) -> str:
         f"the others stopped meanwhile: {about['rounds']} rounds of {about['seconds']:g} s. Medians; ratios are",
         "medians of the rounds' own.",
         "`make bench-peers` measures it anew, on your machine.",
+        *_busy(machine),
         "",
         "![rates and tails of every contestant](peers.svg)",
         "",
@@ -31,11 +32,12 @@ def page(measured: Measured, *, about: Mapping[str, Any]) -> str:
         lines += [
             f"## {case.title}",
             "",
-            f"| | requests/s | texts/s | p50 ms | p99 ms | times {PLAIN} | times the best peer |",
-            "|---|---|---|---|---|---|---|",
+            f"| | requests/s | texts/s | p50 ms | p99 ms | CPU ms a text | times {PLAIN} | best peer |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         for name in measured.runs[key]:
             cells = [f"{measured.median(key, name, each):,.1f}".replace(",", " ") for each in _COLUMNS]
+            cells.append(f"{measured.median(key, name, 'cpu_ms_per_text'):.3g}")
             ratios = [f"{measured.times(key, name, other):.2f}" for other in (PLAIN, best)]
             lines.append(f"| {name} | {' | '.join([*cells, *ratios])} |")
         lines.append("")
@@ -57,6 +59,17 @@ def page(measured: Measured, *, about: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _busy(machine: Mapping[str, Any]) -> list[str]:
+    load = machine["load_before"]
+    if load <= machine["cpus"] / 2:
+        return []
+    return [
+        "",
+        f"Other work ran on this machine meanwhile (load average {load:g} before the start): rates are lower and",
+        "tails longer than on a quiet one. Everybody met the same neighbours in turn; CPU time depends on them least.",
+    ]
 
 
 _COLUMNS = ("requests_per_s", "texts_per_s", "p50_ms", "p99_ms")
