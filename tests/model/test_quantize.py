@@ -50,6 +50,14 @@ def test_its_scores_stay_near_those_of_f32_and_are_not_the_same(int8: LoadedMode
     assert distance.max() < 0.15
 
 
+def test_its_answers_are_bit_for_bit_those_of_a_text_alone(int8: LoadedModel) -> None:
+    ids = [each.ids for each in int8.tokenizer.encode([text for _, text in sample_rows()[:40]])]
+    alone = np.concatenate([int8.engine.forward([text]) for text in ids])
+    np.testing.assert_array_equal(int8.engine.forward(ids), alone)
+    np.testing.assert_array_equal(int8.engine.forward(ids[::-1]), alone[::-1])
+    np.testing.assert_array_equal(int8.engine.forward(ids[7:19]), alone[7:19])
+
+
 def test_its_weights_take_a_quarter_of_the_room(written: Path) -> None:
     whole = (SHIPPED / "model.safetensors").stat().st_size
     assert (written / "openvino_model.bin").stat().st_size < 0.35 * whole

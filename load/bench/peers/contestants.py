@@ -17,7 +17,7 @@ from typing import Any
 
 from load.bench.peers.environments import HERE, ROOT, python_of
 
-START_LIMIT_S = 300
+START_LIMIT_S = 600
 OURS = "this service"
 OURS_INT8 = "this service, int8"
 APPS = HERE / "apps"

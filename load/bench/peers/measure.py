@@ -149,9 +149,15 @@ def load(contestant: Contestant, case: Case, *, seconds: float, mark: str) -> Ru
 
 
 def read(summary: Mapping[str, object], *, size: int, cpu_s: float) -> Run:
-    """Take a run's figures from k6's summary."""
+    """Take a run's figures from k6's summary.
+
+    Raises:
+        PeerError: nothing was answered.
+    """
     metrics: dict[str, dict[str, dict[str, float]]] = summary["metrics"]  # type: ignore[assignment]
     measured_s: float = summary["measured_s"]  # type: ignore[assignment]
+    if "checks" not in metrics:
+        raise PeerError("no request was answered while k6 waited")
     duration, fresh = metrics["http_req_duration"]["values"], metrics.get("fresh_ms", {}).get("values", {})
     per_s = duration["count"] / measured_s
     return Run(
