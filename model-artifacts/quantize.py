@@ -6,8 +6,8 @@ The graph that the predictor builds is calibrated on real texts (NNCF, post trai
 directory that the predictor loads: openvino_model.xml and .bin in place of model.safetensors, quantization.json, and
 quantization.md, which says what it costs, what changed, which kernels run it and how fast. The texts are the user's
 own, one a line, or label, tab and text: a part calibrates, the rest decides. --calibrate and --data name two files
-instead. What --points and --flips do not tolerate is not written; before that, more careful recipes are tried, see
-quality/recipes.py. Files under --report are compared too, without a say.
+instead. What --points, --flips and --change do not tolerate is not written; before that, more careful recipes are
+tried, see quality/recipes.py. Files under --report are compared too, without a say.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 from quality.compare import Comparison, Gate, compare
@@ -41,9 +42,12 @@ _TEXTS_PER_FEED = 16
 def calibration_feeds(model: LoadedModel, texts: list[str]) -> list[dict[str, NDArray[Any]]]:
     """Make the graph's inputs of texts, as batches of real requests look."""
     ids = token_ids(model, texts)
-    padding_id = model.checkpoint.config.counted_padding
-    batches = [ids[start : start + _TEXTS_PER_FEED] for start in range(0, len(ids), _TEXTS_PER_FEED)]
-    return [dict(packed_feed(batch, padding_id=padding_id)) for batch in batches]
+    return [feed_of(model, ids[start : start + _TEXTS_PER_FEED]) for start in range(0, len(ids), _TEXTS_PER_FEED)]
+
+
+def feed_of(model: LoadedModel, ids: Sequence[NDArray[np.int32]]) -> dict[str, NDArray[Any]]:
+    """Make the graph's inputs of one batch."""
+    return dict(packed_feed(ids, padding_id=model.checkpoint.config.counted_padding))
 
 
 def write_checkpoint(graph: ov.Model, model: LoadedModel, directory: Path, about: dict[str, Any]) -> None:
@@ -73,7 +77,9 @@ def references(f32: LoadedModel) -> dict[str, LoadedModel]:
 def compare_on(models: Mapping[str, LoadedModel], texts: Texts) -> Comparison:
     """Compare precisions on texts."""
     scores = {name: score(model, texts.texts) for name, model in models.items()}
-    return compare(texts.name, scores, texts.labels)
+    # A label for each text says nothing of scores that do not share one sum.
+    one_label = models["f32"].checkpoint.config.scores_are == "softmax"
+    return compare(texts.name, scores, texts.labels if one_label else None)
 
 
 def material(given: argparse.Namespace, labels: Sequence[str]) -> tuple[Texts, Texts]:
@@ -97,7 +103,7 @@ def run(given: argparse.Namespace) -> int:
     labels = f32.checkpoint.config.labels
     calibration, judged = material(given, labels)
     feeds = calibration_feeds(f32, calibration.texts)
-    gate = Gate(points=given.points, flips=given.flips)
+    gate = Gate(points=given.points, flips=given.flips, change=given.change)
     unquantised = references(f32)
     out = given.out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +166,7 @@ def describe(  # noqa: PLR0917 - all that the report is about
         labels=int8.checkpoint.config.labels,
         comparisons=comparisons,
         speed=speeds(models, judged.texts),
-        kernels=kernels(int8.checkpoint.graph_file, batch, compute=compute, threads=int8.engine.threads),
+        kernels=kernels(int8.checkpoint.graph_file, feed_of(int8, batch), compute=compute, threads=int8.engine.threads),
         instructions=int8_instructions(),
         compute=compute,
     )
@@ -178,6 +184,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--count", type=int, default=1024, help="texts that calibrate (default: %(default)s)")
     line.add_argument("--points", type=float, default=0.5, help="points of accuracy that may be lost")
     line.add_argument("--flips", type=float, default=0.01, help="share of texts whose label may change")
+    line.add_argument("--change", type=float, default=0.02, help="mean change of a score that is tolerated")
     line.add_argument("--recipes", type=int, help="how many of the recipes may be tried (default: all)")
     line.add_argument("--seed", type=int, default=0)
     return line

@@ -43,10 +43,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Gate:
-    """What int8 may cost: points of accuracy, and the share of texts whose best label changes, 0 to 1."""
+    """What int8 may cost.
+
+    Attributes:
+        points: of accuracy, where the true labels are known.
+        flips: share of texts whose best label changes, 0 to 1.
+        change: mean distance of scores from f32's; all there is to go by where a model has one score.
+    """
 
     points: float
     flips: float
+    change: float
 
     def refusals(self, found: Comparison) -> list[str]:
         """Give a sentence for each limit that int8 breaks."""
@@ -58,6 +65,8 @@ class Gate:
         share = found.flipped["int8"] / found.texts
         if share > self.flips:
             said.append(f"the label of {share:.2%} of {found.name} changes, {self.flips:.2%} are tolerated")
+        if found.mean["int8"] > self.change:
+            said.append(f"scores on {found.name} change by {found.mean['int8']:.4f}, {self.change:g} is tolerated")
         return said
 
 

@@ -1,15 +1,12 @@
 """Which kernels the library runs a checkpoint with, and how the time of a forward is spread over them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import openvino as ov
-from numpy.typing import NDArray
 
-from predictor.engine.feed import packed_feed
+from predictor.engine.feed import Feed
 
 _FORWARDS = 7
 _PRODUCTS = ("FullyConnected", "MatMul")
@@ -30,12 +27,12 @@ class Kernel:
         return self.node.startswith(_PRODUCTS) and self.kernel.lower().endswith("i8")
 
 
-def kernels(graph: Path, ids: Sequence[NDArray[np.int32]], *, compute: str, threads: int) -> list[Kernel]:
+def kernels(graph: Path, feed: Feed, *, compute: str, threads: int) -> list[Kernel]:
     """Run a quantised graph with the library's own clock and give its kernels, the most costly first.
 
     Args:
         graph: its xml.
-        ids: the batch's texts.
+        feed: the inputs of a batch.
         compute: precision between the int8 layers, ``f32`` or ``bf16``.
         threads: of a forward.
     """
@@ -48,7 +45,6 @@ def kernels(graph: Path, ids: Sequence[NDArray[np.int32]], *, compute: str, thre
     }
     core = ov.Core()
     request = core.compile_model(core.read_model(graph), "CPU", options).create_infer_request()
-    feed = packed_feed(ids)
     kinds: dict[str, tuple[str, str]] = {}
     best_ms: dict[str, float] = {}
     for _ in range(_FORWARDS):

@@ -66,20 +66,21 @@ def test_what_changed_is_counted_by_label_and_by_score(quality: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("points", "flips", "labels", "refused"),
+    ("points", "flips", "change", "labels", "refused"),
     [
-        (50.0, 0.5, [0, 0, 1, 1], []),
-        (49.0, 0.5, [0, 0, 1, 1], ["accuracy on mine falls by 50.00 points, 49 are tolerated"]),
-        (50.0, 0.4, [0, 0, 1, 1], ["the label of 50.00% of mine changes, 40.00% are tolerated"]),
-        (0.0, 0.5, None, []),
+        (50.0, 0.5, 0.2, [0, 0, 1, 1], []),
+        (49.0, 0.5, 0.2, [0, 0, 1, 1], ["accuracy on mine falls by 50.00 points, 49 are tolerated"]),
+        (50.0, 0.4, 0.2, [0, 0, 1, 1], ["the label of 50.00% of mine changes, 40.00% are tolerated"]),
+        (50.0, 0.5, 0.05, None, ["scores on mine change by 0.1000, 0.05 is tolerated"]),
+        (0.0, 0.5, 0.2, None, []),
     ],
 )
 def test_the_gate_says_which_limit_is_broken(
-    quality: Any, points: float, flips: float, labels: list[int] | None, refused: list[str]
+    quality: Any, points: float, flips: float, change: float, labels: list[int] | None, refused: list[str]
 ) -> None:
     truth = None if labels is None else np.array(labels)
     found = quality.compare.compare("mine", {"f32": F32, "int8": INT8}, truth)
-    assert quality.compare.Gate(points=points, flips=flips).refusals(found) == refused
+    assert quality.compare.Gate(points=points, flips=flips, change=change).refusals(found) == refused
 
 
 def test_the_page_shows_what_changed_the_kernels_and_the_speed(quality: Any) -> None:
@@ -165,7 +166,7 @@ def test_the_kernels_of_a_graph_are_named_and_timed(quality: Any, tmp_path: Path
     )
     ov.save_model(graph, path, compress_to_fp16=False)
     ids = [np.arange(5, 25, dtype=np.int32)] * 4
-    found = quality.kernels.kernels(path, ids, compute="f32", threads=1)
+    found = quality.kernels.kernels(path, dict(packed_feed(ids)), compute="f32", threads=1)
     assert sum(kernel.count for kernel in found if kernel.multiplies_int8) >= 12
     assert all(kernel.ms >= 0 and kernel.kernel for kernel in found)
     assert found == sorted(found, key=lambda kernel: -kernel.ms)
