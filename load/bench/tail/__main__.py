@@ -38,7 +38,7 @@ IDLE_MISSES = 40
 FIXED_TOKENS = 30
 ORDERS = ((1024, FIRST_COME), (256, FIRST_COME), (1024, 4), (384, 4), (256, 4), (256, 8), (256, NEVER))
 # A machine that others use too can be slow enough for refusals, which would end the loop.
-PATIENT = {"PREDICTOR_MAX_WAIT_S": "30", "PREDICTOR_DEADLINE_S": "60"}
+PATIENT = {"PREDICTOR_MAX_WAIT_S": "60", "PREDICTOR_DEADLINE_S": "60", "TRANSFORMER_PREDICTOR_TIMEOUT_S": "60"}
 _METRIC = re.compile(
     r"^predictor_(inference_seconds_sum|inference_seconds_count|batch_tokens_sum) ([\d.e+]+)$", re.MULTILINE
 )
@@ -65,7 +65,7 @@ async def measure(
     command = m.python("-m", "transformer", "--model_name=sentiment", "--workers=1", "--enable_grpc=false")
     command += [f"--predictor_host=127.0.0.1:{relay_port}", f"--http_port={port}"]
     # Being alive does not ask the predictor, so nothing here waits for the relay that runs in this thread.
-    transformer = stack.enter_context(m.process(command, ready=f"http://127.0.0.1:{port}/v2/health/live"))
+    transformer = stack.enter_context(m.process(command, env=PATIENT, ready=f"http://127.0.0.1:{port}/v2/health/live"))
     pids = {"clients and relay": os.getpid(), "transformer": transformer.pid, "predictor": predictor_pid}
     sentences = sample_texts(options.texts)
     mix = Mix(port=port, relay=relay, texts=UniqueTexts(sentences), known=sentences[:TEXTS])
