@@ -124,8 +124,9 @@ def test_a_quantised_checkpoint_is_not_quantised_again(written: Path, tmp_path: 
 @pytest.mark.parametrize("family", ["roberta", "electra", "albert"])
 def test_other_families_are_quantised_too(family: str, tmp_path: Path) -> None:
     source = write_checkpoint(tmp_path / "model", family, id2label={0: "NEGATIVE", 1: "POSITIVE"})
-    arguments = ("--calibrate", SAMPLE, "--data", SAMPLE, "--texts", "16", "--tolerance", "100")
-    result = run_script("quantize.py", "--model", source, *arguments, "--out", tmp_path / "int8", timeout_s=180)
+    arguments = ("--calibrate", SAMPLE, "--data", SAMPLE, "--count", "16")
+    free = ("--points", "100", "--flips", "1", "--change", "1", "--recipes", "1")
+    result = run_script("quantize.py", "--model", source, *arguments, *free, "--out", tmp_path / "int8", timeout_s=180)
     assert result.returncode == 0, result.stderr
     exact, lower = (load(Settings(model_dir=each, precision="f32"), threads=1) for each in (source, tmp_path / "int8"))
     assert lower.engine.precision == "int8"
