@@ -125,6 +125,7 @@ def plan(reports: Path) -> None:
         where = ("--out", str(reports / "simulations"), "--name", name, "--title", title)
         call("load.capacity", "simulate", *times, *where, *words)
     call("load.capacity", "recommend", *times, "--out", str(reports / "advice"), *ADVICE)
+    call("load.capacity", "pods", *times, "--out", str(reports / "pods"))
 
 
 def report(reports: Path) -> None:

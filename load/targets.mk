@@ -25,10 +25,13 @@ load-simulate: $(VENV)/.dev  ## simulate autoscaling: ARGS="--profile spike --pe
 load-recommend: $(VENV)/.dev  ## recommend scaleTarget, minReplicas and burst capacity for an SLO: ARGS="--p99-ms 300"
 	$(PY) -m load.capacity recommend --times $(TIMES) $(ARGS)
 
+load-pods: $(VENV)/.dev  ## which size of predictor pod is cheapest for a p99, from TIMES=
+	$(PY) -m load.capacity pods --times $(TIMES) $(ARGS)
+
 load-validate: $(VENV)/.dev  ## hold predictions against 1, 2, 4 throttled predictors (root: makes cgroups; 12 minutes)
 	$(PY) -m load.capacity validate $(ARGS)
 
 load-reports: $(VENV)/.dev  ## measure load/reports anew (45 minutes on a quiet machine; root for the throttled part)
 	$(PY) -m load.campaign $(ARGS)
 
-.PHONY: load load-report load-testrun load-calibrate load-curve load-simulate load-recommend load-validate load-reports
+.PHONY: load load-report load-testrun load-calibrate load-curve load-simulate load-recommend load-pods load-validate load-reports

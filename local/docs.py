@@ -48,7 +48,7 @@ def metrics_table(families: Iterable[Any], labels: dict[str, Sequence[str]]) -> 
 
 def families_table() -> str:
     """Write every family of checkpoints with its heads and precisions."""
-    heads, precisions = ", ".join(get_args(ScoresAre)), "f32, bf16; int8 of softmax heads"
+    heads, precisions = ", ".join(get_args(ScoresAre)), "f32, bf16; int8"
     rows = [(f"`{family.architecture}`", heads, precisions) for family in FAMILIES.values()]
     return _table(("`architectures` in config.json", "Heads", "Precisions"), rows)
 

@@ -4,7 +4,7 @@ REVISION ?= main
 SHIPPED := model-artifacts/distilbert-tiny-sst2
 CHECKPOINT ?= $(SHIPPED)
 
-.PHONY: model-fetch model-train model-evaluate model-quantize
+.PHONY: model-fetch model-train model-evaluate quantize
 
 model-fetch:  ## download MODEL at REVISION from the hub (no package needed, torch only for old checkpoints)
 	$(if $(wildcard $(PY)),$(PY),$(PYTHON)) model-artifacts/fetch.py $(MODEL) --revision $(REVISION)
@@ -15,6 +15,9 @@ model-train: $(VENV)/.dev  ## train the shipped model anew; DATA=directory with 
 model-evaluate: $(VENV)/.dev  ## accuracy and calibration of CHECKPOINT on DATA=file.tsv
 	$(PY) model-artifacts/evaluate.py --model $(CHECKPOINT) --data $(or $(DATA),$(error set DATA to a labelled .tsv))
 
-model-quantize: $(VENV)/.dev  ## int8 copy of CHECKPOINT; DATA=directory with train.tsv (calibration) and dev.tsv (decides)
-	$(PY) model-artifacts/quantize.py --model $(CHECKPOINT) --calibrate $(or $(DATA),$(error set DATA))/train.tsv \
-	  --data $(DATA)/dev.tsv --out $(CHECKPOINT)-int8
+# A hub id is fetched first; a directory is taken as it is.
+QUANTISED := $(if $(wildcard $(MODEL)/config.json),$(MODEL),model-artifacts/$(notdir $(MODEL)))
+quantize: $(VENV)/.dev  ## int8 copy of MODEL (a directory, or a hub id at REVISION) by your TEXTS=file, if it costs next to nothing; report beside it
+	$(if $(TEXTS),,$(error set TEXTS to a file of your texts: one a line, or label, tab and text))
+	$(if $(wildcard $(MODEL)/config.json),,$(PY) model-artifacts/fetch.py $(MODEL) --revision $(REVISION))
+	$(PY) model-artifacts/quantize.py --model $(QUANTISED) --texts $(TEXTS) --out $(QUANTISED)-int8 $(ARGS)

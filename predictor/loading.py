@@ -10,6 +10,7 @@ import numpy as np
 from predictor.checkpoint.artifact import Checkpoint, content_digest, find_checkpoint, model_version
 from predictor.checkpoint.tokenizer import TextTokenizer
 from predictor.engine.base import Engine
+from predictor.engine.int8 import int8_instructions
 from predictor.errors import CheckpointError
 from predictor.settings import Settings
 
@@ -56,6 +57,8 @@ def load(settings: Settings, *, threads: int) -> LoadedModel:
             arithmetic=engine.arithmetic,
             scores_are=checkpoint.config.scores_are,
         )
+    if checkpoint.quantised and int8_instructions() is None:
+        log.warning("this CPU has neither VNNI nor AMX: int8 saves memory here, not time")
     log.info(
         "loaded",
         extra={

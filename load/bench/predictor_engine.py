@@ -2,6 +2,7 @@
 
 The work of a forward is counted as it is done: last layer for first tokens only, padding not counted as work. The peak
 is the rate of a chain of 2048-cubed products in the same precision, measured in the same rounds on the same threads.
+With --int8 a quantised copy of the checkpoint is measured too, in the same rounds as the unquantised one.
 """
 
 import argparse
@@ -37,10 +38,13 @@ def peak(precision: str, threads: int) -> tuple[Run, float]:
     # A chain, so that bringing the first input into the precision and the last output out of it weighs little.
     for _ in range(PEAK_CHAIN):
         right = op.constant(rng.normal(0, PEAK_SIZE**-0.5, (PEAK_SIZE, PEAK_SIZE)).astype(np.float32))
+        if precision == "int8":
+            product = quantised(product, 0.0, 4.0, levels=256)
+            right = quantised(right, -4 * PEAK_SIZE**-0.5, 4 * PEAK_SIZE**-0.5, levels=255)
         product = op.matmul(product, right, transpose_a=False, transpose_b=True)
     model = ov.Model([op.result(product)], [left])
     options: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision,
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,
@@ -48,6 +52,12 @@ def peak(precision: str, threads: int) -> tuple[Run, float]:
     request = ov.Core().compile_model(model, "CPU", options).create_infer_request()
     request.set_input_tensor(ov.Tensor(rng.normal(size=(PEAK_SIZE, PEAK_SIZE)).astype(np.float32)))
     return request.infer, PEAK_CHAIN * 2 * PEAK_SIZE**3 / 1e9
+
+
+def quantised(values: ov.Node, low: float, high: float, *, levels: int) -> ov.Node:
+    """Mark values as of so few levels within a range, which the library then computes in int8."""
+    bounds = [op.constant(np.array([[bound]], np.float32)) for bound in (low, high, low, high)]
+    return op.fake_quantize(values, *bounds, levels=levels)
 
 
 def work_gflop(config: ModelConfig, lengths: Sequence[int]) -> float:
@@ -98,38 +108,45 @@ def main() -> None:
     """Measure in interleaved rounds, print a table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--int8", type=Path, help="the same checkpoint, quantised")
     parser.add_argument("--texts", type=Path, default=SAMPLE)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
-    checkpoint = find_checkpoint(options.model)
-    results = []
-    for precision in ("f32", "auto"):
-        engine = OpenVinoEngine(checkpoint=checkpoint, precision=precision, threads=options.threads)
-        if precision == "auto" and engine.precision == "f32":
-            continue
-        runs = {"peak": peak(engine.precision, options.threads)} | cases(checkpoint, engine, options.texts)
-        times: dict[str, list[float]] = {name: [] for name in runs}
-        for number in range(options.rounds + 1):
-            for name, (run, _) in runs.items():
+    engines = {}
+    for model, precision in ((options.model, "f32"), (options.model, "auto"), (options.int8, "auto")):
+        if model is not None:
+            engine = OpenVinoEngine(checkpoint=find_checkpoint(model), precision=precision, threads=options.threads)
+            engines.setdefault(engine.precision, engine)
+    runs = {
+        precision: {"peak": peak(precision, options.threads)}
+        | cases(find_checkpoint(options.model), engine, options.texts)
+        for precision, engine in engines.items()
+    }
+    times: dict[str, dict[str, list[float]]] = {each: {name: [] for name in runs[each]} for each in runs}
+    for number in range(options.rounds + 1):
+        for name in next(iter(runs.values())):
+            for precision, own in runs.items():
                 started = time.perf_counter()
-                run()
+                own[name][0]()
                 if number:  # the first round makes the kernels
-                    times[name].append(time.perf_counter() - started)
-        results += report(engine.precision, runs, times)
+                    times[precision][name].append(time.perf_counter() - started)
+    results = [row for precision in runs for row in report(precision, runs[precision], times)]
     m.table(list(results[0]), [list(row.values()) for row in results])
     m.keep("bench-predictor-engine", results)
 
 
 def report(
-    precision: str, runs: dict[str, tuple[Run, float]], times: dict[str, list[float]]
+    precision: str, runs: dict[str, tuple[Run, float]], every: dict[str, dict[str, list[float]]]
 ) -> list[dict[str, str | float]]:
-    """Turn times into rows; a fraction of peak is the median of the rounds' own fractions."""
+    """Turn times into rows; fractions of peak and ratios are the medians of the rounds' own."""
     rows: list[dict[str, str | float]] = []
+    times, first = every[precision], next(iter(every))
     peaks = [runs["peak"][1] / seconds for seconds in times["peak"]]
     padded_s = times["ragged 32, padded"]
     for name, (_, work) in runs.items():
         rates = [work / seconds for seconds in times[name]]
+        faster = [slow / fast for slow, fast in zip(every[first][name], times[name], strict=True)]
         versus = [slow / fast for slow, fast in zip(padded_s, times[name], strict=True)]
         rows.append(
             {
@@ -140,6 +157,7 @@ def report(
                 "GFLOP/s": round(m.median(rates)),
                 "of peak": f"{m.median([r / p for r, p in zip(rates, peaks, strict=True)]):.0%}",
                 "best of best peak": f"{max(rates) / max(peaks):.0%}",
+                f"times {first}": f"{m.median(faster):.2f}",
                 "times padded": f"{m.median(versus):.2f}" if name.startswith("ragged") else "",
             }
         )

@@ -71,8 +71,8 @@ async def rounds(options: argparse.Namespace, targets: dict[str, load.Target]) -
         note("engine alone, single ms", m.median(engine_ms))
         note("lone client, p50 ms", seen.percentile(seen.answered_ms, 50))
         note("lone client, p50 ms beside inference", seen.percentile(seen.overhead_ms, 50))
-        for name, target in targets.items():
-            for clients, size in ((1, 1), (10, 1), (4, 16)):
+        for clients, size in ((1, 1), (10, 1), (4, 16)):
+            for name, target in targets.items():
                 rate, seen = await load.closed_loop(
                     target, texts=texts, clients=clients, size=size, seconds=options.seconds
                 )
@@ -93,23 +93,33 @@ def main() -> None:
     """Start both servers, measure, print a table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--int8", type=Path, help="the same checkpoint, quantised: served beside it")
     parser.add_argument("--texts", type=Path, default=SAMPLE)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
-    ports = m.free_port(), m.free_port()
-    ours = m.python("-m", "predictor", "--model_name=sentiment", f"--http_port={ports[0]}", "--enable_grpc=false")
+    ports = m.free_port(), m.free_port(), m.free_port()
+
+    def ours(port: int) -> list[str]:
+        return m.python("-m", "predictor", "--model_name=sentiment", f"--http_port={port}", "--enable_grpc=false")
+
     theirs = m.python("-m", "uvicorn", "--app-dir=load/bench", f"--port={ports[1]}", "predictor_baseline:app")
     with ExitStack() as stack:
         health = f"http://127.0.0.1:{ports[0]}/v2/health/ready"
-        stack.enter_context(m.process(ours, env={"PREDICTOR_MODEL_DIR": str(options.model)}, ready=health))
+        stack.enter_context(m.process(ours(ports[0]), env={"PREDICTOR_MODEL_DIR": str(options.model)}, ready=health))
         health = f"http://127.0.0.1:{ports[1]}/health"
         stack.enter_context(m.process(theirs, env={"BASELINE_MODEL": str(options.model)}, ready=health))
         targets = {
             "predictor": load.Target(f"http://127.0.0.1:{ports[0]}/v1/models/sentiment:predict", "instances"),
             "FastAPI + pipeline": load.Target(f"http://127.0.0.1:{ports[1]}/predict", "text"),
         }
+        if options.int8 is not None:
+            health = f"http://127.0.0.1:{ports[2]}/v2/health/ready"
+            stack.enter_context(m.process(ours(ports[2]), env={"PREDICTOR_MODEL_DIR": str(options.int8)}, ready=health))
+            targets["predictor, int8"] = load.Target(
+                f"http://127.0.0.1:{ports[2]}/v1/models/sentiment:predict", "instances"
+            )
         found = uvloop.run(rounds(options, targets))
     rows = [(name, round(m.median(values), 2)) for name, values in found.items()]
     engine, single = "engine alone, texts/s", "engine alone, single ms"
@@ -120,9 +130,11 @@ def main() -> None:
         ("lone client p50 beyond engine ms", round(m.median(beyond), 2)),
         *(
             (
-                f"times FastAPI + pipeline, {case}",
-                ratio(found, f"predictor, {case}, texts/s", f"FastAPI + pipeline, {case}, texts/s"),
+                f"{name}: times FastAPI + pipeline, {case}",
+                ratio(found, f"{name}, {case}, texts/s", f"FastAPI + pipeline, {case}, texts/s"),
             )
+            for name in targets
+            if name.startswith("predictor")
             for case in ("1 x 1", "10 x 1", "4 x 16")
         ),
     ]

@@ -1,4 +1,4 @@
-"""Capacity planning: ``python -m load.capacity calibrate|curve|simulate|recommend|validate --help``."""
+"""Capacity planning: ``python -m load.capacity calibrate|curve|simulate|recommend|pods|validate --help``."""
 
 import argparse
 import dataclasses
@@ -12,6 +12,9 @@ from load.capacity.cli import add_load_options, add_times_options, prices_of, sc
 from load.capacity.curve import HIT_SHARES, as_rows, curve
 from load.capacity.pages import advice_page, curve_checks, curve_page, simulation_page, validation_table
 from load.capacity.plots import plot_curve, plot_timeline, plot_validation
+from load.capacity.pod_size import as_rows as pod_rows
+from load.capacity.pod_size import fleets
+from load.capacity.pod_size import page as pods_page
 from load.capacity.recommend import Slo, as_row, best, candidates
 from load.capacity.service import ServiceTimes
 from load.capacity.simulate import simulate
@@ -95,6 +98,17 @@ def run_recommend(options: argparse.Namespace) -> None:
     print(page)
 
 
+def run_pods(options: argparse.Namespace) -> None:
+    """Compare sizes of predictor pods by what a million requests cost at a p99."""
+    options.threads = 1
+    times, prices, speedup = times_of(options), prices_of(options), options.two_cpu_speedup
+    tried = fleets(times, prices=prices, two_cpu_speedup=speedup, simulated_requests=options.requests)
+    page = pods_page(tried, prices, two_cpu_speedup=speedup, source=times.source)
+    write_json(options.out / "pods.json", {"two_cpu_speedup": speedup, "fleets": pod_rows(tried)})
+    write_page(options.out / "pods.md", page)
+    print(page)
+
+
 def run_validate(options: argparse.Namespace) -> None:
     """Hold latency predictions against the local stack with throttled predictors."""
     with running_stack(model_dir=options.model_dir, threads=1) as stack:
@@ -151,6 +165,10 @@ def parser() -> argparse.ArgumentParser:
     add_load_options(advised)
     advised.add_argument("--p99-ms", type=float, default=500.0)
     advised.add_argument("--lost-share", type=float, default=0.001)
+    sized = command("pods", run_pods)
+    add_times_options(sized)
+    sized.add_argument("--two-cpu-speedup", type=float, default=1.8, help="of a forward; make bench-pods measures it")
+    sized.add_argument("--requests", type=int, default=6_000, help="simulated for each size and utilisation")
     validated = command("validate", run_validate)
     validated.add_argument("--cpu-quota", type=float, default=0.2, help="share of a core per predictor")
     validated.add_argument("--quota-period-s", type=float, default=0.1)

@@ -87,6 +87,7 @@ MAKE = {
     "load-curve": Covered("load.capacity", f"{_CAPACITY}::test_curve_and_recommend_write_their_pages"),
     "load-simulate": Covered("load.capacity", f"{_CAPACITY}::test_simulate_writes_json_page_and_plot"),
     "load-recommend": Covered("load.capacity", f"{_CAPACITY}::test_curve_and_recommend_write_their_pages"),
+    "load-pods": Covered("load.capacity", f"{_CAPACITY}::test_pods_are_compared_by_price_and_p99"),
     "load-validate": Covered(
         "load.capacity",
         f"{_CAPACITY}::test_a_quota_is_written_as_the_cgroup_version_wants_it",
@@ -105,6 +106,26 @@ MAKE = {
         "tests/integration/test_predictor_process.py"
         "::test_the_benchmarks_clients_see_every_answer_and_the_time_beside_inference",
         "minutes on a quiet machine",
+    ),
+    "quantize": Covered(
+        "quantize.py",
+        "tests/model/test_quantize.py::test_a_users_unlabelled_texts_calibrate_and_decide",
+        "a hub, where MODEL is a hub's id",
+    ),
+    "bench-peers": Covered(
+        "load.bench.peers",
+        "tests/load/test_peers.py::test_every_case_asks_known_and_new_texts_in_its_proportion",
+        "packages from the index, 20 minutes on a quiet machine",
+    ),
+    "bench-tail": Covered(
+        "load.bench.tail",
+        "tests/load/test_tail.py::test_the_relay_hands_everything_on_and_notes_calls_by_their_request_id",
+        "minutes on a quiet machine",
+    ),
+    "bench-pods": Covered(
+        "pod_sizes.py",
+        "tests/load/test_pod_sizes.py::test_clients_are_spread_over_the_predictors_and_every_answer_counts",
+        "two CPUs, minutes on a quiet machine",
     ),
     "overload": Covered(
         "tests/chaos/overload.py",

@@ -14,6 +14,7 @@ from load.capacity.cost import NODES, Prices
 from load.capacity.curve import curve, machine_capacity, mean_chars, predictor_request_s, stage_capacities
 from load.capacity.fit import fit_costs
 from load.capacity.kpa import KpaSettings
+from load.capacity.pod_size import Fleet, cheapest, effective_cpus
 from load.capacity.recommend import Candidate, Slo, best, candidates, cost_per_million, dollars_per_hour
 from load.capacity.service import ServiceTimes
 from load.capacity.simulate import Scenario, StageSettings, simulate
@@ -214,6 +215,32 @@ def test_curve_and_recommend_write_their_pages(times_file: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert "Recommended for the predictor: scaleTarget" in (tmp_path / "advice.md").read_text()
     assert len(json.loads((tmp_path / "advice.json").read_text())["tried"]) == 40
+
+
+def test_pods_are_compared_by_price_and_p99(times_file: Path, tmp_path: Path) -> None:
+    done = run("pods", "--times", str(times_file), "--out", str(tmp_path), "--requests", "200")
+    assert done.returncode == 0, done.stderr
+    tried = json.loads((tmp_path / "pods.json").read_text())["fleets"]
+    assert {(each["pod_cpus"], each["pods"]) for each in tried} == {(1, 8), (2, 4), (4, 2), (8, 1)}
+    said = (tmp_path / "pods.md").read_text()
+    assert "| 8 x 1 CPU | 4 x 2 CPU | 2 x 4 CPU | 1 x 8 CPU | cheapest |" in said
+    assert run("pods", "--times", str(times_file), "--out", str(tmp_path), "--two-cpu-speedup", "3").returncode == 2
+
+
+def test_what_two_cpus_gain_bounds_what_more_can() -> None:
+    assert effective_cpus(1, two_cpu_speedup=1.8) == 1
+    assert effective_cpus(2, two_cpu_speedup=1.8) == pytest.approx(1.8)
+    assert effective_cpus(8, two_cpu_speedup=1.0) == pytest.approx(1.0)
+    assert 4.4 < effective_cpus(8, two_cpu_speedup=1.8) < 4.6
+
+
+def test_the_busiest_fleet_that_keeps_the_p99_is_the_cheapest_of_its_size() -> None:
+    base = {"pod_cpus": 2, "pods": 4, "utilisation": 0.5}
+    slow = Fleet(requests_per_s=90, p99_ms=250, dollars_per_million=1, **base)
+    good = Fleet(requests_per_s=60, p99_ms=150, dollars_per_million=2, **base)
+    idle = Fleet(requests_per_s=20, p99_ms=60, dollars_per_million=6, **base)
+    assert cheapest([slow, good, idle], pod_cpus=2, limit_ms=200) is good
+    assert cheapest([slow, good, idle], pod_cpus=2, limit_ms=50) is None
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
