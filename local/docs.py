@@ -14,10 +14,9 @@ from pydantic_settings import BaseSettings
 
 from predictor.metrics import Metrics as PredictorMetrics
 from predictor.settings import Settings as PredictorSettings
-from predictor.throttling import Throttling as PredictorThrottling
+from serving.throttling import Throttling
 from transformer.metrics import Metrics as TransformerMetrics
 from transformer.settings import Settings as TransformerSettings
-from transformer.throttling import Throttling as TransformerThrottling
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -50,7 +49,7 @@ def pages() -> dict[Path, str]:
     registry = CollectorRegistry()
     predictor = PredictorMetrics(registry=registry)
     known = {metric._name: metric._labelnames for metric in vars(predictor).values() if hasattr(metric, "_labelnames")}  # noqa: SLF001
-    own = [*TransformerMetrics().collect(), *TransformerThrottling().collect()]
+    own = [*TransformerMetrics().collect(), *Throttling(service="transformer").collect()]
     return {
         ROOT / "transformer" / "README.md": _filled(
             ROOT / "transformer" / "README.md",
@@ -60,7 +59,7 @@ def pages() -> dict[Path, str]:
         ROOT / "predictor" / "README.md": _filled(
             ROOT / "predictor" / "README.md",
             settings=settings_table(PredictorSettings),
-            metrics=metrics_table([*registry.collect(), *PredictorThrottling().collect()], known),
+            metrics=metrics_table([*registry.collect(), *Throttling(service="predictor").collect()], known),
         ),
     }
 

@@ -24,7 +24,7 @@ from quality.compare import Comparison, compare
 from quality.serving import check_labels, load_served, score, token_ids
 from training.rows import LABELS, Row, read_rows
 
-from predictor.distilbert_graph import build_graph, packed_feed
+from predictor.engine.distilbert_graph import build_graph, packed_feed
 from predictor.errors import CheckpointError, EngineUnavailableError
 from predictor.loading import LoadedModel
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pydantic import ValidationError
 
 from predictor import logs
-from predictor.cpu import available_cpus, limit_library_threads
 from predictor.errors import CheckpointError, EngineUnavailableError
 from predictor.settings import Settings
+from serving.cpu import available_cpus, limit_library_threads
 
 log = logging.getLogger("predictor")
 

@@ -12,7 +12,7 @@ from types import FrameType
 import orjson
 
 from predictor.errors import ShuttingDownError
-from predictor.hot_path import AsgiApp, Message, Receive, Scope, Send, error_headers
+from predictor.protocol.hot_path import AsgiApp, Message, Receive, Scope, Send, error_headers
 
 SignalHandler = Callable[[int, FrameType | None], None]
 

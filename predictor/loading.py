@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from predictor.artifact import Checkpoint, content_digest, find_checkpoint, model_version
-from predictor.engine import Engine
+from predictor.checkpoint.artifact import Checkpoint, content_digest, find_checkpoint, model_version
+from predictor.checkpoint.tokenizer import TextTokenizer
+from predictor.engine.base import Engine
 from predictor.settings import Settings
-from predictor.tokenizer import TextTokenizer
 
 log = logging.getLogger("predictor")
 
@@ -74,10 +74,10 @@ def load(settings: Settings, *, threads: int) -> LoadedModel:
 def _engine(settings: Settings, checkpoint: Checkpoint, threads: int) -> Engine:
     # Either library is large: only the one that is used gets loaded.
     if settings.engine == "torch":
-        from predictor.torch_engine import TorchEngine  # noqa: PLC0415
+        from predictor.engine.torch_engine import TorchEngine  # noqa: PLC0415
 
         return TorchEngine(checkpoint=checkpoint, precision=settings.precision, threads=threads)
-    from predictor.openvino_engine import OpenVinoEngine  # noqa: PLC0415
+    from predictor.engine.openvino_engine import OpenVinoEngine  # noqa: PLC0415
 
     return OpenVinoEngine(
         checkpoint=checkpoint, precision=settings.precision, threads=threads, cache_dir=settings.compile_cache_dir

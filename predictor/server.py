@@ -11,23 +11,23 @@ from kserve.model_server import ModelServer, app, args
 from prometheus_client import REGISTRY
 
 from predictor import tracing
-from predictor.batching import Batcher
-from predictor.classifier import Classifier
+from predictor.batching.batcher import Batcher
+from predictor.batching.classifier import Classifier
+from predictor.batching.tokenising import TokenisingThread
 from predictor.connections import BoundedHttp, Bounds
 from predictor.direct_http import Direct
 from predictor.draining import Draining
-from predictor.grpc_server import GrpcServer
-from predictor.hot_path import AsgiApp, HotPath
 from predictor.loading import LoadedModel
 from predictor.metrics import Metrics
-from predictor.model import SentimentModel
-from predictor.openapi import document
-from predictor.requests import Limits
-from predictor.sdk_routes import add_error_handlers, add_routes
-from predictor.service import ServedModel
+from predictor.protocol.grpc_server import GrpcServer
+from predictor.protocol.hot_path import AsgiApp, HotPath
+from predictor.protocol.model import SentimentModel
+from predictor.protocol.openapi import document
+from predictor.protocol.requests import Limits
+from predictor.protocol.sdk_routes import add_error_handlers, add_routes
+from predictor.protocol.service import ServedModel
 from predictor.settings import Settings
-from predictor.throttling import Throttling
-from predictor.tokenising import TokenisingThread
+from serving.throttling import Throttling
 
 if TYPE_CHECKING:
     from predictor.traced import Traced
@@ -79,7 +79,7 @@ class _Server(ModelServer):
 def serve(settings: Settings, loaded: LoadedModel) -> None:
     """Serve ``loaded`` until a signal says stop; what runs then is finished."""
     metrics = Metrics(registry=REGISTRY)
-    REGISTRY.register(Throttling())
+    REGISTRY.register(Throttling(service="predictor"))
     batcher = Batcher(
         engine=loaded.engine,
         max_batch_tokens=settings.max_batch_tokens,

@@ -11,10 +11,10 @@ from typing import Any
 from opentelemetry import propagate
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, get_current_span
 
-from predictor.classifier import Classifier
-from predictor.hot_path import AsgiApp, Message, Receive, Scope, Send
-from predictor.job import Answer
-from predictor.traced_grpc import TracedCalls
+from predictor.batching.classifier import Classifier
+from predictor.batching.job import Answer
+from predictor.protocol.hot_path import AsgiApp, Message, Receive, Scope, Send
+from serving.traced_grpc import TracedCalls
 
 _ROUTES = (
     (re.compile(r"/v1/models/[^/:]+:predict"), "/v1/models/{model_name}:predict"),

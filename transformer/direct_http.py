@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from transformer.replies import Headers, Reply
+from transformer.protocol.replies import Headers, Reply
 
 
 class Direct(Protocol):

@@ -11,7 +11,7 @@ from types import FrameType
 
 import orjson
 
-from transformer.routes import App, Message, Receive, Scope, Send
+from transformer.protocol.routes import App, Message, Receive, Scope, Send
 
 _NOT_READY = orjson.dumps({"error": "The service is shutting down.", "code": "draining"})
 

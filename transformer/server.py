@@ -17,26 +17,27 @@ from kserve.model_server import ModelServer, app, args
 from kserve.protocol.dataplane import DataPlane
 from prometheus_client import REGISTRY
 
-from transformer import logs, openapi, sdk_errors, tracing
-from transformer.cache import MemoryCache, TieredCache
-from transformer.cache_key import CacheKeys
+from serving.throttling import Throttling
+from transformer import logs, tracing
+from transformer.cache.in_force import InForceRecord
+from transformer.cache.key import CacheKeys
+from transformer.cache.redis_cache import RedisCache
+from transformer.cache.redis_client import connect
+from transformer.cache.redis_health import RedisHealth
+from transformer.cache.tiers import MemoryCache, TieredCache
 from transformer.direct_http import Direct
 from transformer.draining import Draining
 from transformer.errors import PredictorError
 from transformer.http_limits import HttpLimits, LimitedHttp
-from transformer.in_force import InForceRecord
 from transformer.metrics import Metrics
-from transformer.model import SentimentTransformer
-from transformer.pages import pages
-from transformer.pipeline import Pipeline
-from transformer.predictor_client import PredictorClient
-from transformer.redis_cache import RedisCache
-from transformer.redis_client import connect
-from transformer.redis_health import RedisHealth
-from transformer.routes import HotPath
-from transformer.schema import RequestSchema
+from transformer.pipeline.pipeline import Pipeline
+from transformer.pipeline.predictor_client import PredictorClient
+from transformer.protocol import openapi, sdk_errors
+from transformer.protocol.model import SentimentTransformer
+from transformer.protocol.pages import pages
+from transformer.protocol.routes import HotPath
+from transformer.protocol.schema import RequestSchema
 from transformer.settings import Settings
-from transformer.throttling import Throttling
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +196,7 @@ def serve() -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     metrics = Metrics()
     REGISTRY.register(metrics)
-    REGISTRY.register(Throttling())
+    REGISTRY.register(Throttling(service="transformer"))
     traced = tracing.start(os.environ, service=f"{args.model_name}-transformer")
     schema = (traced.schema if traced else RequestSchema)(
         max_texts=settings.max_texts, max_text_chars=settings.max_text_chars

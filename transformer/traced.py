@@ -12,11 +12,11 @@ from kserve.protocol.grpc import server as sdk_grpc
 from opentelemetry import propagate
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
-from transformer.answer import Answer
-from transformer.pipeline import Cache, Classified, Pipeline, Predictor, RawHeaders, Scored
-from transformer.routes import App, HotPath, Message, Receive, Scope, Send
-from transformer.schema import RequestSchema
-from transformer.traced_grpc import TracedCalls
+from serving.traced_grpc import TracedCalls
+from transformer.pipeline.answer import Answer
+from transformer.pipeline.pipeline import Cache, Classified, Pipeline, Predictor, RawHeaders, Scored
+from transformer.protocol.routes import App, HotPath, Message, Receive, Scope, Send
+from transformer.protocol.schema import RequestSchema
 
 _UNTRACED = ("/health", "/metrics", "/v2/health", "/docs", "/playground")
 _NS = 1_000_000_000

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from openvino import opset15 as op
 from random_checkpoint import SAMPLE, sample_texts
 
-from predictor.artifact import Checkpoint, DistilBertConfig, find_checkpoint
-from predictor.openvino_engine import OpenVinoEngine
-from predictor.tokenizer import TextTokenizer
+from predictor.checkpoint.artifact import Checkpoint, DistilBertConfig, find_checkpoint
+from predictor.checkpoint.tokenizer import TextTokenizer
+from predictor.engine.openvino_engine import OpenVinoEngine
 
 PEAK_SIZE = 2048
 PEAK_CHAIN = 4

@@ -11,10 +11,10 @@ import predictor_load as load
 import uvloop
 from random_checkpoint import SAMPLE, sample_texts
 
-from predictor.artifact import find_checkpoint
-from predictor.openvino_engine import OpenVinoEngine
+from predictor.checkpoint.artifact import find_checkpoint
+from predictor.checkpoint.tokenizer import TextTokenizer
+from predictor.engine.openvino_engine import OpenVinoEngine
 from predictor.settings import Settings
-from predictor.tokenizer import TextTokenizer
 
 
 class OwnEngine:

@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.cpu import available_cpus
 from predictor.loading import LoadedModel, load
 from predictor.settings import Settings
+from serving.cpu import available_cpus
 
 EngineName = Literal["openvino", "torch"]
 PrecisionName = Literal["auto", "f32", "bf16"]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from support.processes import REPO
 
-from transformer import sdk_errors
 from transformer.errors import TransformerError
+from transformer.protocol import sdk_errors
 
 README = (REPO / "README.md").read_text()
 

@@ -3,11 +3,11 @@
 import sys
 from unittest.mock import patch
 
-from transformer.schema import RequestSchema
+from transformer.protocol.schema import RequestSchema
 
 with patch.object(sys, "argv", ["fuzz"]):
     from transformer.errors import InvalidRequestError
-    from transformer.model import _texts
+    from transformer.protocol.model import _texts
     from transformer.server import _DataPlane
 
 from kserve.errors import InvalidInput

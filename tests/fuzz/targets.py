@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from predictor.errors import InvalidRequestError as PredictorInvalidRequestError
-from predictor.oip import parse_infer, unpack_bytes
-from predictor.requests import Limits, parse_v1
-from transformer.answer import Model
-from transformer.cache_key import CacheKeys
+from predictor.protocol.oip import parse_infer, unpack_bytes
+from predictor.protocol.requests import Limits, parse_v1
+from transformer.cache.in_force import IN_FORCE_KEY, InForceRecord
+from transformer.cache.key import CacheKeys
 from transformer.errors import InvalidRequestError, PredictorNonsenseError, TransformerError
-from transformer.in_force import IN_FORCE_KEY, InForceRecord
-from transformer.predictor_client import _read as read_predictor_answer
-from transformer.schema import RequestSchema
+from transformer.pipeline.answer import Model
+from transformer.pipeline.predictor_client import _read as read_predictor_answer
+from transformer.protocol.schema import RequestSchema
 
 _SCHEMA = RequestSchema(max_texts=8, max_text_chars=64)
 _LIMITS = Limits(max_texts=8, max_text_chars=64, max_body_bytes=1 << 20)

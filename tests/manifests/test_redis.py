@@ -15,7 +15,7 @@ from redis.exceptions import NoPermissionError
 from support.processes import environment, free_port
 from support.redis_server import executable
 
-from transformer.redis_client import connect
+from transformer.cache.redis_client import connect
 from transformer.settings import Settings
 
 PASSWORD = "0123456789abcdef"

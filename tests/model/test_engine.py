@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from support.processes import TINY_MODEL
 
 from load.bench.random_checkpoint import BASE, SMALL, random_ids
-from predictor.artifact import find_checkpoint
-from predictor.engine import Engine
+from predictor.checkpoint.artifact import find_checkpoint
+from predictor.engine.base import Engine
+from predictor.engine.openvino_engine import OpenVinoEngine
+from predictor.engine.torch_engine import TorchEngine
 from predictor.errors import CheckpointError, EngineUnavailableError
-from predictor.openvino_engine import OpenVinoEngine
 from predictor.settings import PrecisionName
-from predictor.torch_engine import TorchEngine
 
 HAS_BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 LENGTHS_BASE = [2, 7, 16, 17, 33, 64, 65, 130]

@@ -12,12 +12,12 @@ import openvino as ov
 import pytest
 
 from load.bench.random_checkpoint import SMALL, random_ids
-from predictor.artifact import content_digest, find_checkpoint
-from predictor.distilbert_graph import build_graph, packed_feed
+from predictor.checkpoint.artifact import content_digest, find_checkpoint
+from predictor.engine.distilbert_graph import build_graph, packed_feed
+from predictor.engine.openvino_engine import OpenVinoEngine
+from predictor.engine.torch_engine import TorchEngine
 from predictor.errors import CheckpointError
-from predictor.openvino_engine import OpenVinoEngine
 from predictor.settings import PrecisionName
-from predictor.torch_engine import TorchEngine
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from support.processes import TINY_MODEL
 from transformers import AutoTokenizer, DistilBertConfig, DistilBertForSequenceClassification
 
 from load.bench.random_checkpoint import sample_texts
-from predictor.artifact import find_checkpoint
-from predictor.engine import Engine
-from predictor.openvino_engine import OpenVinoEngine
-from predictor.tokenizer import TextTokenizer
-from predictor.torch_engine import TorchEngine
+from predictor.checkpoint.artifact import find_checkpoint
+from predictor.checkpoint.tokenizer import TextTokenizer
+from predictor.engine.base import Engine
+from predictor.engine.openvino_engine import OpenVinoEngine
+from predictor.engine.torch_engine import TorchEngine
 
 BOUND = 1e-4
 

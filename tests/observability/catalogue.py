@@ -9,9 +9,8 @@ from prometheus_client.core import Metric
 
 from manifests.components.monitoring.objectives import OBJECTIVES, WINDOWS
 from predictor.metrics import Metrics as PredictorMetrics
-from predictor.throttling import Throttling as PredictorThrottling
+from serving.throttling import Throttling
 from transformer.metrics import Metrics as TransformerMetrics
-from transformer.throttling import Throttling as TransformerThrottling
 
 SAMPLES = Path(__file__).parent / "samples"
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
@@ -30,7 +29,7 @@ def substituted(expr: str) -> str:
 def service_families(registry: CollectorRegistry) -> list[Metric]:
     """Give every family the two services export."""
     PredictorMetrics(registry=registry)
-    throttling = [*PredictorThrottling().collect(), *TransformerThrottling().collect()]
+    throttling = [*Throttling(service="predictor").collect(), *Throttling(service="transformer").collect()]
     return [*registry.collect(), *TransformerMetrics().collect(), *throttling]
 
 

@@ -20,15 +20,14 @@ from support.processes import REPO
 
 from local.docs import pages
 from local.running import Ports, running_stack
-from predictor.batching import Batcher
-from predictor.job import Job
+from predictor.batching.batcher import Batcher
+from predictor.batching.job import Job
+from predictor.checkpoint.tokenizer import Encoded
 from predictor.metrics import Metrics
-from predictor.throttling import Throttling as PredictorThrottling
-from predictor.tokenizer import Encoded
-from transformer.throttling import Throttling as TransformerThrottling
+from serving.throttling import Throttling
 
 FAMILIES = [family for family in service_families(CollectorRegistry()) if not family.name.endswith("_created")]
-THROTTLING = {"predictor": PredictorThrottling, "transformer": TransformerThrottling}
+SERVICES = ("predictor", "transformer")
 LABELS = {"route", "status", "outcome", "operation", "reason", "code", "version", "engine", "precision", "le"}
 
 
@@ -119,7 +118,7 @@ def test_strangers_make_no_new_series(stack: Ports) -> None:
     assert own_series(stack) - before == set()
 
 
-@pytest.mark.parametrize("service", THROTTLING)
+@pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize(
     ("place", "stat", "throttled_s"),
     [
@@ -134,7 +133,7 @@ def test_throttling_is_read_from_either_cgroup_version(
     path = tmp_path / "sys/fs/cgroup" / place
     path.parent.mkdir(parents=True)
     path.write_text(stat)
-    families = THROTTLING[service](root=tmp_path).collect()
+    families = Throttling(service=service, root=tmp_path).collect()
     assert {sample.name: sample.value for family in families for sample in family.samples} == {
         f"{service}_cpu_periods_total": 40,
         f"{service}_cpu_throttled_periods_total": 3,
@@ -142,12 +141,14 @@ def test_throttling_is_read_from_either_cgroup_version(
     }
 
 
-@pytest.mark.parametrize("service", THROTTLING)
+@pytest.mark.parametrize("service", SERVICES)
 def test_without_a_quota_there_is_nothing_to_say(tmp_path: Path, service: str) -> None:
     path = tmp_path / "sys/fs/cgroup/cpu.stat"
     path.parent.mkdir(parents=True)
     path.write_text("usage_usec 9\n")
-    assert [sample for family in THROTTLING[service](root=tmp_path).collect() for sample in family.samples] == []
+    assert [
+        sample for family in Throttling(service=service, root=tmp_path).collect() for sample in family.samples
+    ] == []
 
 
 class ShutEngine:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from predictor.artifact import content_digest, find_checkpoint, model_version
+from predictor.checkpoint.artifact import content_digest, find_checkpoint, model_version
 from predictor.errors import CheckpointError
 
 

@@ -8,8 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from predictor.batching import Batcher
-from predictor.engine import Logits
+from predictor.batching.batcher import Batcher
+from predictor.batching.job import Answer, Job
+from predictor.checkpoint.tokenizer import Encoded
+from predictor.engine.base import Logits
 from predictor.errors import (
     DeadlineExceededError,
     InferenceFailedError,
@@ -17,9 +19,7 @@ from predictor.errors import (
     PredictorError,
     ShuttingDownError,
 )
-from predictor.job import Answer, Job
 from predictor.metrics import Metrics
-from predictor.tokenizer import Encoded
 
 POISON = 913
 NONSENSE = 914

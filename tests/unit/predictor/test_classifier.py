@@ -9,15 +9,15 @@ import pytest
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from predictor.artifact import find_checkpoint
-from predictor.batching import Batcher
-from predictor.classifier import Classifier
-from predictor.engine import Logits
+from predictor.batching.batcher import Batcher
+from predictor.batching.classifier import Classifier
+from predictor.batching.job import softmax
+from predictor.batching.tokenising import TokenisingThread
+from predictor.checkpoint.artifact import find_checkpoint
+from predictor.checkpoint.tokenizer import Encoded, TextTokenizer
+from predictor.engine.base import Logits
 from predictor.errors import DeadlineExceededError, InferenceFailedError
-from predictor.job import softmax
 from predictor.metrics import Metrics
-from predictor.tokenising import TokenisingThread
-from predictor.tokenizer import Encoded, TextTokenizer
 
 
 class LengthEngine:

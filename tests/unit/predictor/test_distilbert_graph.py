@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictor.distilbert_graph import GRID_MULTIPLE, INPUTS, packed_feed, rounded
+from predictor.engine.distilbert_graph import GRID_MULTIPLE, INPUTS, packed_feed, rounded
 
 
 @given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=40), seed=st.integers(0, 9))

@@ -3,7 +3,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictor.fair_queue import FairQueue
+from predictor.batching.fair_queue import FairQueue
 
 Request = tuple[str, list[int]]
 

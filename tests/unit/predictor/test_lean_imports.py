@@ -44,7 +44,7 @@ def test_a_loaded_sdk_is_left_alone() -> None:
 def test_the_predictor_serves_without_torch_and_transformers() -> None:
     code = (
         "from predictor.lean_imports import import_sdk_leanly; import sys; sys.argv = ['x']; import_sdk_leanly();"
-        "import predictor.server, predictor.openvino_engine;"
+        "import predictor.server, predictor.engine.openvino_engine;"
         "print([n for n in ('torch', 'transformers', 'pandas', 'kubernetes', 'onnxruntime') if n in sys.modules])"
     )
     assert run(code) == "[]"

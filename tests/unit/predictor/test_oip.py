@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from predictor.batching.job import Answer, Timing
 from predictor.errors import InvalidTensorError
-from predictor.job import Answer, Timing
-from predictor.oip import InferCall, format_infer, pack_bytes, parse_infer, unpack_bytes
-from predictor.requests import Limits
+from predictor.protocol.oip import InferCall, format_infer, pack_bytes, parse_infer, unpack_bytes
+from predictor.protocol.requests import Limits
 
 LIMITS = Limits(max_texts=4, max_text_chars=10, max_body_bytes=1000)
 TENSOR: dict[str, Any] = {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["a", "ü"]}

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictor.packing import attention_cost, divide, side_by_side
+from predictor.engine.packing import attention_cost, divide, side_by_side
 
 lengths = st.lists(st.integers(1, 512), max_size=200)
 slots = st.lists(st.integers(1, 32).map(lambda n: 16 * n), min_size=1, max_size=60)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from predictor.errors import InvalidRequestError, InvalidTensorError
-from predictor.openapi import texts_schema
-from predictor.requests import Limits, check_texts, parse_v1
+from predictor.protocol.openapi import texts_schema
+from predictor.protocol.requests import Limits, check_texts, parse_v1
 
 LIMITS = Limits(max_texts=4, max_text_chars=10, max_body_bytes=1000)
 

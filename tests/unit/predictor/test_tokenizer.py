@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from predictor.artifact import find_checkpoint
+from predictor.checkpoint.artifact import find_checkpoint
+from predictor.checkpoint.tokenizer import TextTokenizer
 from predictor.errors import CheckpointError
-from predictor.tokenizer import TextTokenizer
 
 
 def tokenizer(directory: Path, *, max_length_tokens: int = 16) -> TextTokenizer:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from predictor.checkpoint.weights import WeightsFile
 from predictor.errors import CheckpointError
-from predictor.weights import WeightsFile
 
 
 @pytest.fixture

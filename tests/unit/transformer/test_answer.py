@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformer.answer import Model
+from transformer.pipeline.answer import Model
 
 MODEL = Model(version="v", labels=("NEGATIVE", "POSITIVE"), prefix=b"")
 

@@ -1,7 +1,7 @@
 from collections.abc import Iterable, Sequence
 
-from transformer.answer import Answer, Model
-from transformer.cache import MemoryCache, TieredCache
+from transformer.cache.tiers import MemoryCache, TieredCache
+from transformer.pipeline.answer import Answer, Model
 
 MODEL = Model(version="v", labels=("a", "b"), prefix=b"")
 ANSWER = MODEL.answer([0.5, 0.5], truncated=False)

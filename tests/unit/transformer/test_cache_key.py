@@ -3,7 +3,7 @@ from hashlib import blake2b
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformer.cache_key import CacheKeys
+from transformer.cache.key import CacheKeys
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
 

@@ -8,7 +8,7 @@ import pytest
 from support.protocol_rig import Rig
 
 from transformer.direct_http import DirectHttp
-from transformer.replies import Headers, Reply
+from transformer.protocol.replies import Headers, Reply
 
 BODY = b'{"text": ["a"]}'
 HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(BODY)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import orjson
 import pytest
 
-from transformer.cache_key import SEAL_BYTES, CacheKeys
-from transformer.in_force import IN_FORCE_KEY, InForceRecord
+from transformer.cache.in_force import IN_FORCE_KEY, InForceRecord
+from transformer.cache.key import SEAL_BYTES, CacheKeys
 
 SECRET = CacheKeys(secret=b"secret")
 

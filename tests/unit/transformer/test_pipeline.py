@@ -6,8 +6,8 @@ import pytest
 from prometheus_client.registry import CollectorRegistry
 from support.predictor_double import LABELS, scores
 
-from transformer.cache import UNREAD, MemoryCache, TieredCache
-from transformer.cache_key import CacheKeys
+from transformer.cache.key import CacheKeys
+from transformer.cache.tiers import UNREAD, MemoryCache, TieredCache
 from transformer.errors import (
     PredictorNonsenseError,
     PredictorTimeoutError,
@@ -15,7 +15,7 @@ from transformer.errors import (
     TransformerError,
 )
 from transformer.metrics import TEXT_OUTCOMES, Metrics
-from transformer.pipeline import Classified, Pipeline, RawHeaders, Scored
+from transformer.pipeline.pipeline import Classified, Pipeline, RawHeaders, Scored
 
 
 class Predictor:

@@ -19,7 +19,7 @@ from transformer.errors import (
     VersionConflictError,
 )
 from transformer.metrics import Metrics
-from transformer.predictor_client import PredictorClient
+from transformer.pipeline.predictor_client import PredictorClient
 
 Make = Callable[..., PredictorClient]
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import uvloop
 
-from transformer.cache import UNREAD
+from transformer.cache.redis_cache import RedisCache
+from transformer.cache.redis_health import RedisHealth
+from transformer.cache.tiers import UNREAD
 from transformer.metrics import RedisMetrics
-from transformer.redis_cache import RedisCache
-from transformer.redis_health import RedisHealth
 
 BUDGET_S = 0.05
 

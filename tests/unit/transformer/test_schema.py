@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformer.errors import InvalidRequestError
-from transformer.schema import RequestSchema
+from transformer.protocol.schema import RequestSchema
 
 SCHEMA = RequestSchema(max_texts=128, max_text_chars=10_000)
 

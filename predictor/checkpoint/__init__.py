@@ -1,0 +1,1 @@
+"""A checkpoint directory: found, verified, read; its tokenizer; the version that names it."""

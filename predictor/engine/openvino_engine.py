@@ -1,0 +1,115 @@
+"""The default engine: OpenVINO on the CPU, with nothing left for it to choose."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from predictor.checkpoint.artifact import Checkpoint
+from predictor.engine import packing
+from predictor.engine.base import Logits
+from predictor.engine.distilbert_graph import CELL_MOVE, INPUTS, build_graph, packed_feed, slot
+from predictor.errors import CheckpointError, EngineUnavailableError
+from predictor.settings import PrecisionName
+
+_DEVICE = "CPU"
+# A forward's fixed cost, as tokens through the linear layers, and the linear layers' work per token as a multiple of
+# dim against attention's per cell and column: see divide().
+_FORWARD_TOKENS = 20
+_LINEAR_PER_DIM = 6
+
+
+class OpenVinoEngine:
+    """A compiled graph with explicit precision and thread count, one stream, no pinning.
+
+    Args:
+        checkpoint: safetensors weights, or a quantised graph with this package's inputs.
+        precision: ``auto`` takes bf16 where the CPU multiplies it natively, else f32.
+        threads: CPU threads of a forward.
+        cache_dir: where compiled graphs are kept between starts, if anywhere.
+
+    Raises:
+        CheckpointError: the weights or the quantised graph cannot be used.
+        EngineUnavailableError: this CPU has no bf16 and bf16 was asked for.
+    """
+
+    name = "openvino"
+
+    def __init__(
+        self, *, checkpoint: Checkpoint, precision: PrecisionName, threads: int, cache_dir: Path | None = None
+    ) -> None:
+        core = ov.Core()
+        self._compute = _choose_precision(core, precision)
+        self.precision = "int8" if checkpoint.quantised else self._compute
+        self.threads = threads
+        self._forward_cost = _FORWARD_TOKENS * _LINEAR_PER_DIM * checkpoint.config.dim
+        options: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": self._compute,
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,
+        }
+        if cache_dir is not None and _writable(cache_dir):
+            options["CACHE_DIR"] = str(cache_dir)
+        graph = _read_quantised(core, checkpoint) if checkpoint.quantised else build_graph(checkpoint)
+        self._request = core.compile_model(graph, _DEVICE, options).create_infer_request()
+
+    @property
+    def arithmetic(self) -> str:
+        """Precision of weights and of everything between them, such as ``openvino-int8-bf16``."""
+        parts = dict.fromkeys((self.name, self.precision, self._compute))
+        return "-".join(parts)
+
+    def divide(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Group by length where long texts would widen the rows of short ones by more than another forward costs."""
+        return packing.divide(
+            [slot(length) for length in lengths],
+            cost=lambda longest, cells, _texts: packing.attention_cost(longest, cells, CELL_MOVE),
+            forward=self._forward_cost,
+        )
+
+    def forward(self, ids: Sequence[NDArray[np.int32]]) -> Logits:
+        """Give logits float32 [texts, labels]."""
+        # The tensors borrow the arrays' memory: `feed` has to live until the call is over.
+        feed = packed_feed(ids)
+        for name, array in feed.items():
+            self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
+        self._request.infer()
+        # The library reuses its output memory at the next call.
+        return np.array(self._request.get_tensor("logits").data[: len(ids)], dtype=np.float32)
+
+
+def _choose_precision(core: ov.Core, asked: PrecisionName) -> str:
+    native = "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
+    if asked == "bf16" and not native:
+        raise EngineUnavailableError("PREDICTOR_PRECISION=bf16 needs a CPU with AVX512-BF16 or AMX")
+    return "bf16" if native and asked != "f32" else "f32"
+
+
+def _read_quantised(core: ov.Core, checkpoint: Checkpoint) -> ov.Model:
+    xml = checkpoint.graph_file
+    try:
+        graph = core.read_model(xml)
+    except RuntimeError as error:
+        raise CheckpointError(f"{xml} or its .bin cannot be read as an OpenVINO graph: {_first_line(error)}") from error
+    names = {name for parameter in graph.inputs for name in parameter.names}
+    if names != set(INPUTS) or not any("logits" in result.names for result in graph.outputs):
+        raise CheckpointError(f"{xml} has inputs {sorted(names)}: not a graph of this predictor, quantise it anew")
+    return graph
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _writable(directory: Path) -> bool:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(directory, os.W_OK)

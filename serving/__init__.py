@@ -1,0 +1,1 @@
+"""What predictor and transformer share: how a server listens, limits, logs, traces and leaves; no models, no caches."""

@@ -1,0 +1,1 @@
+"""Answers kept by text: in the process, and in Redis."""

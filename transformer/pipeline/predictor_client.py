@@ -1,0 +1,231 @@
+"""Asks the predictor over HTTP (Open Inference Protocol, JSON) within a deadline; says plainly what went wrong."""
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import orjson
+
+from transformer.errors import (
+    PredictorError,
+    PredictorFailedError,
+    PredictorNonsenseError,
+    PredictorRefusedError,
+    PredictorTimeoutError,
+    PredictorUnavailableError,
+    VersionConflictError,
+)
+from transformer.metrics import Metrics
+from transformer.pipeline.pipeline import RawHeaders, Scored
+from transformer.protocol.schema import model_labels, model_version
+
+# What a trace and a request id need to cross this hop (W3C Trace Context, Zipkin B3).
+FORWARDED_HEADERS = frozenset({
+    b"x-request-id", b"traceparent", b"tracestate", b"baggage", b"b3",
+    b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags",
+})  # fmt: skip
+_CONNECT_TIMEOUT_S = 1.0
+_KEEP_ALIVE_S = 30.0  # below the SDK server's 65 s, so that it is this side that closes idle connections
+_RETRY_PAUSE_S = (0.02, 0.1)
+_VERSION_ROUNDS = 4
+_LONGEST_RETRY_AFTER_S = 60
+_METADATA_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
+
+
+class PredictorClient:
+    """Calls one predictor address.
+
+    Args:
+        base_url: ``http://host[:port]`` without a path.
+        model_name: the model's name on the predictor.
+        timeout_s: longest a call may take, retry and all.
+        max_texts: texts one HTTP request may carry; longer calls are split and merged in order.
+        connections: most calls at a time; further ones are refused at once, so that no queue grows here.
+        metrics: where calls are counted.
+    """
+
+    _session: aiohttp.ClientSession
+    _fresh: aiohttp.ClientSession
+
+    def __init__(
+        self, *, base_url: str, model_name: str, timeout_s: float, max_texts: int, connections: int, metrics: Metrics
+    ) -> None:
+        self._connections = connections
+        self._calls = 0
+        self._infer_url = f"{base_url}/v2/models/{model_name}/infer"
+        self._metadata_url = f"{base_url}/v2/models/{model_name}"
+        self._timeout_s = timeout_s
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=_CONNECT_TIMEOUT_S)
+        self._max_texts = max_texts
+        self._metrics = metrics
+
+    async def start(self) -> None:
+        """Open the pool on the running loop; connects to nothing yet."""
+        self._session = self._open(keepalive_timeout=_KEEP_ALIVE_S)
+        self._fresh = self._open(force_close=True)
+
+    def _open(self, **options: Any) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=30, **options),
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent", "Accept-Encoding"),
+        )
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._session.close()
+        await self._fresh.close()
+
+    async def score(self, texts: Sequence[str], headers: RawHeaders) -> Scored:
+        """Get every text's scores, all from one model version.
+
+        Args:
+            texts: at least one.
+            headers: the request's; trace headers and the request id go along.
+
+        Raises:
+            PredictorError: see ``transformer.errors``.
+            VersionConflictError: the parts of a split call kept coming from different versions.
+        """
+        started = time.perf_counter()
+        error: str | None = None
+        self._calls += 1
+        try:
+            if self._calls > self._connections:
+                raise PredictorUnavailableError("Too many requests wait for the predictor.")
+            async with asyncio.timeout(self._timeout_s):
+                return await self._score_parts(texts, headers, deadline=started + self._timeout_s)
+        except TimeoutError:
+            error = PredictorTimeoutError.code
+            raise PredictorTimeoutError from None
+        except (PredictorError, VersionConflictError) as failure:
+            error = failure.code
+            raise
+        finally:
+            self._calls -= 1
+            self._metrics.predictor(seconds=time.perf_counter() - started, error=error)
+
+    async def metadata(self) -> tuple[str, list[str]]:
+        """Get the model version and labels that the predictor says it serves.
+
+        Raises:
+            PredictorError: it is away or answers nonsense.
+        """
+        status, _, body = await self._exchange(self._session, "GET", self._metadata_url, {}, None, _METADATA_TIMEOUT)
+        if status != 200:
+            raise _error_of(status, None)
+        try:
+            said = orjson.loads(body)
+            return model_version(said["versions"][0]), model_labels(orjson.loads(said["properties"]["labels"]))
+        except (ValueError, KeyError, IndexError, TypeError):
+            raise PredictorNonsenseError from None
+
+    async def _score_parts(self, texts: Sequence[str], headers: RawHeaders, *, deadline: float) -> Scored:
+        size = self._max_texts
+        parts = [texts[i : i + size] for i in range(0, len(texts), size)]
+        if len(parts) == 1:
+            return await self._infer(texts, headers, deadline)
+        done = list(await asyncio.gather(*(self._infer(part, headers, deadline) for part in parts)))
+        for _ in range(_VERSION_ROUNDS):
+            version = done[-1].version
+            stale = [i for i, scored in enumerate(done) if scored.version != version]
+            if not stale:
+                return _merge(done, size)
+            again = await asyncio.gather(*(self._infer(parts[i], headers, deadline) for i in stale))
+            for i, scored in zip(stale, again, strict=True):
+                done[i] = scored
+        raise VersionConflictError
+
+    async def _infer(self, texts: Sequence[str], headers: RawHeaders, deadline: float) -> Scored:
+        tensor = {"name": "text", "shape": [len(texts)], "datatype": "BYTES", "data": texts}
+        body = orjson.dumps({"inputs": [tensor]})
+        sent = {n.decode("latin-1"): v.decode("latin-1") for n, v in headers if n in FORWARDED_HEADERS}
+        sent["content-type"] = "application/json"
+        for attempt in (1, 2):
+            left_s = deadline - time.perf_counter()
+            sent["x-request-timeout-ms"] = str(max(1, int(left_s * 1000)))
+            try:
+                # Where one kept connection was stale, others may be: the second try makes its own.
+                session = self._session if attempt == 1 else self._fresh
+                status, retry_after, answer = await self._exchange(session, "POST", self._infer_url, sent, body)
+            except PredictorUnavailableError:
+                if attempt == 2 or left_s < 2 * _RETRY_PAUSE_S[1]:
+                    raise
+            else:
+                if status == 200:
+                    return _read(answer, texts=len(texts))
+                # A queue that is full says when to come back; a proxy that found no pod does not, and may have one now.
+                if status != 503 or retry_after is not None or attempt == 2 or left_s < 2 * _RETRY_PAUSE_S[1]:
+                    raise _error_of(status, retry_after)
+            await asyncio.sleep(random.uniform(*_RETRY_PAUSE_S))  # noqa: S311  # jitter
+        raise PredictorUnavailableError
+
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout: aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109  # aiohttp's own kind
+    ) -> tuple[int, str | None, bytes]:
+        try:
+            async with session.request(
+                method, url, data=body, headers=headers, timeout=timeout or self._timeout
+            ) as response:
+                return response.status, response.headers.get("retry-after"), await response.read()
+        except aiohttp.ConnectionTimeoutError:
+            raise PredictorUnavailableError from None
+        except TimeoutError:
+            raise PredictorTimeoutError from None
+        except aiohttp.ClientConnectionError:
+            # Refused, reset, or closed before the whole answer: scoring twice harms nobody, so this may be retried.
+            raise PredictorUnavailableError from None
+        except aiohttp.ClientPayloadError:
+            raise PredictorUnavailableError from None
+        except aiohttp.ClientError:
+            raise PredictorNonsenseError from None
+
+
+def _error_of(status: int, retry_after: str | None) -> PredictorError:
+    if status in (429, 503):
+        seconds = int(retry_after) if retry_after is not None and retry_after.isdecimal() else 1
+        return PredictorUnavailableError(
+            "The predictor is overloaded.", retry_after_s=max(1, min(seconds, _LONGEST_RETRY_AFTER_S))
+        )
+    if status == 504:
+        return PredictorTimeoutError()
+    if 400 <= status < 500:
+        return PredictorRefusedError(status=status)
+    if status == 500:
+        return PredictorFailedError()
+    return PredictorNonsenseError()
+
+
+def _read(body: bytes, *, texts: int) -> Scored:
+    try:
+        said = orjson.loads(body)
+        labels = model_labels(orjson.loads(said["parameters"]["labels"]))
+        truncated = frozenset(orjson.loads(said["parameters"].get("truncated", "[]")))
+        outputs: dict[str, dict[str, Any]] = {output["name"]: output for output in said["outputs"]}
+        flat = outputs["scores"]["data"]
+        width = len(labels)
+        if len(flat) != texts * width or not truncated <= set(range(texts)):
+            raise PredictorNonsenseError
+        rows = [flat[i : i + width] for i in range(0, len(flat), width)]
+        return Scored(version=model_version(said["model_version"]), labels=labels, scores=rows, truncated=truncated)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise PredictorNonsenseError from None
+
+
+def _merge(parts: Sequence[Scored], size: int) -> Scored:
+    return Scored(
+        version=parts[0].version,
+        labels=parts[0].labels,
+        scores=[row for part in parts for row in part.scores],
+        truncated=frozenset(n * size + i for n, part in enumerate(parts) for i in part.truncated),
+    )
