@@ -32,3 +32,25 @@ infra-test: $(VENV)/.dev ## Terraform's own tests for dev and prod, with a mocke
 
 infra-cost: $(VENV)/.dev ## What a month of ENV costs, line by line
 	@$(INFRA_OFFLINE) cost $(ENV)
+
+SINGLE_NODE := infra/single-node
+
+.PHONY: cluster cluster-down cluster-status cluster-test cluster-table
+
+cluster: $(VENV)/.dev ## A real single-node Kubernetes here, compiled from Go modules (Linux, root, Go; first build half an hour)
+	@$(PY) $(SINGLE_NODE)/build.py
+	@$(PY) $(SINGLE_NODE)/node.py up
+	@$(PY) $(SINGLE_NODE)/install.py
+	@$(PY) $(SINGLE_NODE)/service_images.py
+
+cluster-down: $(VENV)/.dev ## Stop that cluster and remove every trace of it; what was compiled stays
+	@$(PY) $(SINGLE_NODE)/node.py down
+
+cluster-status: $(VENV)/.dev ## That cluster's programs, memory and pods
+	@$(PY) $(SINGLE_NODE)/node.py status
+
+cluster-table: $(VENV)/.dev ## What each controller of that cluster made of the InferenceService
+	@$(PY) $(SINGLE_NODE)/table.py
+
+cluster-test: $(VENV)/.dev ## What a node must do, tried on that cluster and on a second one beside it
+	$(PY) -m pytest tests/cluster -q

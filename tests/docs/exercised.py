@@ -65,6 +65,19 @@ MAKE = {
         "kind.sh", "tests/infra/test_kind.py::test_up_goes_from_nothing_to_a_prediction", "docker, kind"
     ),
     "kind-down": Covered("kind.sh", "tests/infra/test_kind.py::test_down_removes_its_own_cluster", "docker, kind"),
+    "cluster": Covered(
+        "node.py up",
+        "tests/single_node/test_going_down.py::test_a_program_that_ends_is_started_again_and_the_others_are_left_alone",
+        "root, Go, half an hour the first time",
+    ),
+    "cluster-status": Covered("node.py status", "tests/single_node/test_going_down.py::test_status_says_down", "root"),
+    "cluster-table": Covered(
+        "table.py", "tests/single_node/test_table.py::test_an_object_is_told_line_by_line", "the cluster"
+    ),
+    "cluster-test": Covered(
+        "tests/cluster", "tests/cluster/test_node.py::test_a_pod_is_confined_as_it_asks", "the cluster"
+    ),
+    "cluster-down": Covered("node.py down", "tests/single_node/test_going_down.py::test_nothing_is_left", "root"),
     "infra-cost": Covered(
         "infra.offline.workspace", f"{_TERRAFORM}::test_the_readme_states_the_price_that_the_code_computes", "a minute"
     ),

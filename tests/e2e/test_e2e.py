@@ -1,7 +1,9 @@
 """The end-to-end run's own logic, against an API server and a gateway that answer as recorded."""
 
+import base64
 import copy
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from e2e.admission import combinations, everything_admitted
 from e2e.api_double import SERVICE, ApiDouble
-from e2e.checks import Limits
+from e2e.checks import CheckError, Limits
 from e2e.cluster import Cluster, ClusterError, Document, in_order, path_of
 from e2e.gateway import Gateway, Trickle
 from e2e.run import run
+from support.certificates import certificate
 from support.programs import require
 
 from manifests.render import choices, render
@@ -25,7 +29,7 @@ FAST = Limits(ready_s=5, scale_out_s=5, scale_down_s=5)
 class Service:
     """A gateway with the service behind it; ``status`` and ``caches`` say how it behaves."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.status = 200
         self.caches = True
         self.hosts: set[str] = set()
@@ -51,9 +55,11 @@ class Service:
                 """Keep quiet."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
         self._server.shutdown()
@@ -120,7 +126,8 @@ def test_healthy_cluster_passes_every_check_and_is_left_as_found(
 ) -> None:
     told = Told()
     assert run(cluster, documents, gateway_url=service.url, limits=FAST, load=grows(api, to=3), say=told), told.lines
-    assert [line[6:24].strip() for line in told.lines[:-1]] == ["answer and cache", "canary", "scale-out", "scale-down"]
+    names = ["admission", "answer and cache", "canary", "scale-out", "scale-down"]
+    assert [line[6:24].strip() for line in told.lines[:-1]] == names
     assert service.hosts == {"sentiment.sentiment.example.com"}
     assert api.objects == {}
 
@@ -215,6 +222,59 @@ def test_gateway_without_an_address_is_said(cluster: Cluster, api: ApiDouble) ->
         cluster.gateway_address()
     api.objects[path]["status"]["loadBalancer"] = {"ingress": [{"ip": "192.0.2.7"}]}
     assert cluster.gateway_address() == "192.0.2.7"
+
+
+def test_every_combination_is_offered_and_none_kept(api: ApiDouble, cluster: Cluster) -> None:
+    require("kubectl", package="kubernetes-client")
+    said = everything_admitted(cluster, [("local", ()), ("local", ("monitoring-azure",))])
+    assert api.objects == {}
+    assert "PATCH " + SERVICE in api.log
+    assert said.endswith(
+        "of 2 combinations admitted without a warning; not known here: azmonitoring.coreos.com, networking.k8s.io, "
+        "policy, security.istio.io"
+    )
+
+
+@pytest.mark.parametrize("way", ["refused", "warned"])
+def test_what_admission_says_of_an_object_is_found(api: ApiDouble, cluster: Cluster, way: str) -> None:
+    require("kubectl", package="kubernetes-client")
+    getattr(api, way)[SERVICE] = "no such thing"
+    with pytest.raises(CheckError, match=f"^local: {SERVICE}: .*no such thing"):
+        everything_admitted(cluster, [("local", ())])
+
+
+def test_every_overlay_and_every_component_is_offered() -> None:
+    offered = list(combinations())
+    assert {overlay for overlay, _ in offered} == set(choices("overlays"))
+    assert {name for _, names in offered for name in names} == set(choices("components"))
+
+
+def test_a_gateway_with_tls_is_trusted_by_its_authority_and_for_its_host_alone(tmp_path: Path) -> None:
+    certificate_file, key_file = certificate(tmp_path, addresses=(), names=["sentiment.example.com"])
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate_file, key_file)
+    service = Service(tls=tls)
+
+    def status(host: str, authority: str | None) -> int:
+        return Gateway(url=service.url, host=host, authority=authority).post(["a"]).status
+
+    try:
+        authority = certificate_file.read_text()
+        assert status("sentiment.example.com", authority) == 200
+        assert status("other.example.com", authority) == 0
+        assert status("sentiment.example.com", None) == 0
+    finally:
+        service.close()
+
+
+def test_the_gateways_authority_is_read_from_its_certificate(api: ApiDouble, cluster: Cluster) -> None:
+    assert cluster.gateway_authority() is None
+    path = "/api/v1/namespaces/istio-system/secrets/gateway-certificate"
+    # Public authorities are on everybody's list; cert-manager leaves them out of the Secret.
+    api.objects[path] = {"kind": "Secret", "data": {"tls.crt": ""}}
+    assert cluster.gateway_authority() is None
+    api.objects[path] = {"kind": "Secret", "data": {"ca.crt": base64.b64encode(b"PEM").decode()}}
+    assert cluster.gateway_authority() == "PEM"
 
 
 def test_nobody_at_the_gateway_is_a_failed_request() -> None:

@@ -17,7 +17,7 @@ def certificate(
     key = ec.generate_private_key(ec.SECP256R1())
     holders: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address(each)) for each in addresses]
     holders += [x509.DNSName(each) for each in names]
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "redis")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder(
