@@ -31,7 +31,7 @@ serving on http://localhost:{port}  (ready in {took_s:.1f} s; Ctrl-C ends everyt
   or ask      curl -s localhost:{port}/predict -d '{{"text": ["I hate you.", "I love you."]}}'
 
 """
-# What somebody who watches a terminal wants, and a script does not.
+# For a person at a terminal, not for a script.
 FOR_PEOPLE = {"TRANSFORMER_ACCESS_LOG": "true"}
 
 

@@ -5,7 +5,7 @@
 The graph that the predictor builds is calibrated on real texts (NNCF, post training) and written as a checkpoint
 directory that the predictor loads: openvino_model.xml and .bin in place of model.safetensors, quantization.json, and
 quantization.md, which says what it costs, what changed, which kernels run it and how fast. The texts are the user's
-own, one a line, or label, tab and text: a part calibrates, the rest decides. --calibrate and --data name two files
+own, one per line, or label, tab and text: a part calibrates, the rest decides. --calibrate and --data name two files
 instead. What --points, --flips and --change do not tolerate is not written; before that, more careful recipes are
 tried, see quality/recipes.py. Files under --report are compared too, without a say.
 """

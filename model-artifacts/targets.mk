@@ -18,6 +18,6 @@ model-evaluate: $(VENV)/.dev  ## accuracy and calibration of CHECKPOINT on DATA=
 # A hub id is fetched first; a directory is taken as it is.
 QUANTISED := $(if $(wildcard $(MODEL)/config.json),$(MODEL),model-artifacts/$(notdir $(MODEL)))
 quantize: $(VENV)/.dev  ## int8 copy of MODEL (a directory, or a hub id at REVISION) by your TEXTS=file, if it costs next to nothing; report beside it
-	$(if $(TEXTS),,$(error set TEXTS to a file of your texts: one a line, or label, tab and text))
+	$(if $(TEXTS),,$(error set TEXTS to a file of your texts: one per line, or label, tab and text))
 	$(if $(wildcard $(MODEL)/config.json),,$(PY) model-artifacts/fetch.py $(MODEL) --revision $(REVISION))
 	$(PY) model-artifacts/quantize.py --model $(QUANTISED) --texts $(TEXTS) --out $(QUANTISED)-int8 $(ARGS)
