@@ -130,11 +130,12 @@ def in_force_record(data: bytes) -> None:
     assert asyncio.run(InForceRecord(shared=_Shared(data), keys=_KEYS).read()) is None
     found = asyncio.run(InForceRecord(shared=_Shared(_KEYS.seal(data) + data), keys=_KEYS).read())
     if found is not None:
-        version, labels = found
+        version, labels, scores_are = found
         assert version.isascii()
         assert version.isalnum()
         assert labels
         assert all(labels)
+        assert scores_are in {"softmax", "sigmoid", "raw"}
 
 
 def predictor_answer(data: bytes) -> None:
