@@ -104,8 +104,11 @@ def test_lower_precisions_stay_near(family: str, tmp_path: Path) -> None:
         served["bf16"] = load(Settings(model_dir=directory, precision="bf16"), threads=2)
     for precision, lower in served.items():
         assert lower.engine.precision == precision
-        distance = np.abs(served_scores(lower, texts) - exact)
-        assert 0 < distance.mean() < 0.05
+        scores = served_scores(lower, texts)
+        assert np.isfinite(scores).all()
+        assert not np.array_equal(scores, exact)
+        # Random weights have no sure answers to keep: what a precision costs is measured on trained ones.
+        assert np.abs(scores - exact).mean() < (0.2 if precision == "int8" else 0.02)
 
 
 @pytest.mark.timeout(300)
