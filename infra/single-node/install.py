@@ -91,15 +91,14 @@ class Installation:
     def _apply_ingress_controller(self) -> None:
         module = go_modules.directory("net-gateway-api", "knative.dev/net-gateway-api")
         named = platform_images.names(self._versions)
+        self._apply((HERE / "objects" / "ingress.yaml").read_text())
         self._apply(knative_release.gateway_api_controller(module, images=named))
-        self._apply((HERE / "objects" / "gateways.yaml").read_text())
 
     def _apply_prometheus(self) -> None:
         module = go_modules.directory("istio", "github.com/prometheus-operator/prometheus-operator")
         named = platform_images.names(self._versions)
         self._apply(monitoring.operator(module, images={name: named[name] for name in platform_images.MONITORING}))
-        version = monitoring.prometheus_version(platform_images.installed("prometheus"))
-        self._apply(monitoring.objects(version=version))
+        self._apply(monitoring.objects(version=self._versions["PROMETHEUS_VERSION"]))
 
     def _apply(self, text: str) -> None:
         command = ["kubectl", f"--kubeconfig={self._layout.kubeconfig}", "apply", "--server-side", "--force-conflicts"]
