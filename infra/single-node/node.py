@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import images
 from parts import addons, machine, programs, wire
 from parts.control_groups import ControlGroup
 from parts.layout import Layout
@@ -59,12 +60,12 @@ class Node:
         began_s = time.monotonic()
         self._start_processes()
         self._await("the API server", self._api_is_ready)
-        self._await("containerd", lambda: addons.images.list_images(layout=self._layout) is not None)
+        self._await("containerd", lambda: images.list_images(layout=self._layout) is not None)
         addons.load_images(self._layout)
         self._await(
             "rights and system namespaces", lambda: "kube-system" in self._kubectl("get", "namespaces", "-o=name")
         )
-        addons.apply(self._layout)
+        self._await("the cluster's own objects", self._apply_addons)
         self._await("the node", lambda: self._condition("node", "Ready"))
         self._await("cluster DNS", lambda: self._condition("deployment/coredns", "Available"))
         self._say(f"up after {time.monotonic() - began_s:.0f} s: export KUBECONFIG={self._layout.kubeconfig}")
@@ -127,14 +128,22 @@ class Node:
 
     def _await(self, what: str, ready: Callable[[], bool]) -> None:
         began_s = time.monotonic()
+        reason = ""
         while True:
             if not self._is_running():
                 raise NodeError(f"its first process ended while waiting for {what}: see {self._layout.logs}/init.log")
-            with contextlib.suppress(subprocess.CalledProcessError, addons.images.ImageError):
+            try:
                 if ready():
                     break
+            except subprocess.CalledProcessError as error:
+                reason = error.stderr.strip()
+            except images.ImageError as error:
+                reason = str(error)
             if time.monotonic() - began_s > START_LIMIT_S:
-                raise NodeError(f"{what}: not ready within {START_LIMIT_S:g} s, see the logs in {self._layout.logs}")
+                logs = f"the logs are in {self._layout.logs}"
+                raise NodeError(
+                    f"{what}: not ready within {START_LIMIT_S:g} s; {logs}; last answer: {reason or 'none'}"
+                )
             time.sleep(PAUSE_S)
         self._say(f"{what} ready after {time.monotonic() - began_s:.1f} s")
 
@@ -152,6 +161,10 @@ class Node:
 
     def _api_is_ready(self) -> bool:
         return self._kubectl("get", "--raw=/readyz", "--request-timeout=2s").strip() == "ok"
+
+    def _apply_addons(self) -> bool:
+        addons.apply(self._layout)
+        return True
 
     def _condition(self, what: str, condition: str) -> bool:
         path = f"{{..conditions[?(@.type=='{condition}')].status}}"
@@ -190,7 +203,7 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         print(f"cluster: {shlex.join(error.cmd)}: {error.stderr.strip()}", file=sys.stderr)
         return 1
-    except (NodeError, machine.MachineError, wire.WireError, addons.images.ImageError, TimeoutError) as error:
+    except (NodeError, machine.MachineError, wire.WireError, images.ImageError, TimeoutError) as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
     return 0

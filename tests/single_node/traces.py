@@ -6,15 +6,23 @@ from pathlib import Path
 from parts.control_groups import ControlGroup, hierarchies
 from parts.layout import Layout
 
+# Where the node's programs put things by default, and where its own folders are instead.
+PLACES = (
+    "/run/containerd", "/run/netns", "/run/nri", "/run/cni", "/var/lib/kubelet", "/var/lib/containerd",
+    "/var/lib/cni", "/var/log/pods", "/var/log/containers", "/etc/cni/net.d",
+)  # fmt: skip
+
 
 def traces(layout: Layout) -> dict[str, list[str]]:
     """Look at everything that a node makes outside its namespaces, and at what it could change."""
+    ours = (str(layout.root), *PLACES)
 
     def told(*command: str) -> list[str]:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
     return {
-        "mounts": sorted(line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()),
+        # Whatever else mounts on this machine meanwhile is not the node's.
+        "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if any(map(line.count, ours))],
         "interfaces": sorted(path.name for path in Path("/sys/class/net").iterdir()),
         "routes": told("ip", "route", "show", "table", "all", "root", layout.network),
         "rules": [line for line in told("nft", "list", "ruleset") if "counter" not in line],
@@ -28,5 +36,5 @@ def traces(layout: Layout) -> dict[str, list[str]]:
             for name in ("net/ipv4/ip_forward", "vm/overcommit_memory", "kernel/panic", "kernel/hostname")
         ],
         "files": [str(path) for path in (layout.root, layout.kubeconfig) if path.exists()],
-        "folders": sorted(str(path) for place in ("/run", "/var/lib", "/var/log") for path in Path(place).iterdir()),
+        "places": [place for place in PLACES if Path(place).exists()],
     }
