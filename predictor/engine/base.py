@@ -12,7 +12,8 @@ Logits = NDArray[np.float32]
 class Engine(Protocol):
     """Turns token ids into logits; one thread calls it.
 
-    A text's logits do not depend on its neighbours in a batch: bit for bit with OpenVINO, within rounding with torch.
+    A text's logits do not depend on its neighbours in a batch: bit for bit with OpenVINO on a CPU with AVX-512, within
+    rounding on others and with torch.
     """
 
     @property

@@ -99,10 +99,10 @@ SPOILED: dict[str, tuple[Callable[[Path], Any], str]] = {
         "model.safetensors is truncated or no safetensors file",
     ),
     "foreign config": (
-        lambda d: (d / "config.json").write_text('{"architectures": ["BertForSequenceClassification"]}'),
-        "config.json describes BertForSequenceClassification",
+        lambda d: (d / "config.json").write_text('{"architectures": ["GPT2ForSequenceClassification"]}'),
+        "config.json describes GPT2ForSequenceClassification, which is not served",
     ),
-    "corrupt tokenizer": (lambda d: (d / "tokenizer.json").write_text("{"), "tokenizer.json is corrupt"),
+    "corrupt tokenizer": (lambda d: (d / "tokenizer.json").write_text("{"), "tokenizer.json cannot be read as JSON"),
     "no directory": (shutil.rmtree, "is no directory: set PREDICTOR_MODEL_DIR"),
 }
 
