@@ -87,7 +87,8 @@ def test_oip_answers_labels_and_scores_in_class_order(predictor: Predictor) -> N
     assert reply.status == 200
     said = reply.json
     assert (said["model_name"], said["id"]) == ("sentiment", "mine")
-    assert said["parameters"] == {"labels": '["NEGATIVE","POSITIVE"]', "truncated": "[]"}
+    labels = '["NEGATIVE","POSITIVE"]'
+    assert said["parameters"] == {"labels": labels, "scores_are": "softmax", "truncated": "[]"}
     label, scores = said["outputs"]
     assert (label["name"], label["datatype"], label["shape"]) == ("label", "BYTES", [3])
     assert (scores["name"], scores["datatype"], scores["shape"]) == ("scores", "FP32", [3, 2])
