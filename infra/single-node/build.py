@@ -1,0 +1,131 @@
+"""Compiles the programs of the single node out of Go modules into ``build/single-node/bin``: ``build.py [group ...]``.
+
+A group is a folder of ``components`` with a ``go.mod`` of its own. What is up to date is left alone; Go's cache makes the
+rest short after the first time. Binaries are static, so an image of one needs nothing else.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+COMPONENTS = HERE / "components"
+BINARIES = HERE.parents[1] / "build" / "single-node" / "bin"
+CONTAINERD = "github.com/containerd/containerd/v2"
+
+# Group to binaries, each with the package that it is built from.
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "etcd": {"etcd": "go.etcd.io/etcd/server/v3"},
+    "containerd": {
+        "containerd": f"{CONTAINERD}/cmd/containerd",
+        "containerd-shim-runc-v2": f"{CONTAINERD}/cmd/containerd-shim-runc-v2",
+        "ctr": f"{CONTAINERD}/cmd/ctr",
+    },
+    "kubernetes": {"kubernetes": ".", "pause": "./pause"},
+    "coredns": {"coredns": "github.com/coredns/coredns"},
+    "network-policies": {"kube-network-policies": "sigs.k8s.io/kube-network-policies/cmd"},
+    "metrics-server": {"metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server"},
+}
+
+# What a release's own build would say, so that a binary knows its version: group to variables of the linker.
+STAMPS: Mapping[str, Mapping[str, str]] = {
+    "kubernetes": {
+        f"k8s.io/{package}/version.{variable}": value
+        for package in ("component-base", "client-go/pkg")
+        for variable, value in (("gitVersion", "{KUBERNETES_VERSION}"), ("gitTreeState", "clean"))
+    },
+    "containerd": {f"{CONTAINERD}/version.Version": "{CONTAINERD_VERSION}"},
+}
+
+
+class BuildError(Exception):
+    """The programs cannot be compiled."""
+
+
+def read_versions(path: Path = HERE / "versions.env") -> dict[str, str]:
+    """Read ``KEY=VALUE`` lines."""
+    lines = (line.strip() for line in path.read_text().splitlines())
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def find_go(minimum: str, *, path: str | None = None) -> str:
+    """Give Go's path; raises BuildError when it is missing or older than ``minimum``."""
+    go = shutil.which("go", path=path)
+    if go is None:
+        raise BuildError(f"Go {minimum} or newer is needed to compile the cluster, and `go` is not on PATH")
+    told = subprocess.run([go, "env", "GOVERSION"], cwd="/", capture_output=True, text=True, check=False).stdout.strip()
+    found = told.removeprefix("go").split("-", 1)[0]
+    if not found or [int(part) for part in found.split(".")[:2]] < [int(part) for part in minimum.split(".")]:
+        raise BuildError(f"Go {minimum} or newer is needed to compile the cluster; {go} says {told or 'nothing'}")
+    return go
+
+
+def linker_flags(group: str, versions: Mapping[str, str]) -> str:
+    """Give ``-ldflags`` of a group."""
+    stamps = STAMPS.get(group, {})
+    return " ".join(["-s -w", *(f"-X {name}={value.format(**versions)}" for name, value in stamps.items())])
+
+
+def fingerprint(group: str, package: str, flags: str, go_version: str) -> str:
+    """Digest everything that a binary is made from."""
+    digest = hashlib.sha256(f"{package}\n{flags}\n{go_version}\n".encode())
+    for source in sorted((COMPONENTS / group).rglob("*")):
+        if source.is_file():
+            digest.update(f"{source.relative_to(COMPONENTS)}\n".encode() + source.read_bytes())
+    return digest.hexdigest()
+
+
+def build(groups: Iterable[str], *, binaries: Path = BINARIES) -> None:
+    """Compile what is missing or out of date; raises BuildError with one sentence."""
+    versions = read_versions()
+    go = find_go(versions["GO_MINIMUM_VERSION"])
+    go_version = subprocess.run([go, "version"], capture_output=True, text=True, check=True).stdout
+    binaries.mkdir(parents=True, exist_ok=True)
+    for group in groups:
+        flags = linker_flags(group, versions)
+        for name, package in GROUPS[group].items():
+            stamp = binaries / f".{name}.made-from"
+            made_from = fingerprint(group, package, flags, go_version)
+            if (binaries / name).exists() and stamp.exists() and stamp.read_text() == made_from:
+                print(f"build: {name} is up to date", flush=True)
+                continue
+            began_s = time.monotonic()
+            print(f"build: {name} of {group} ...", flush=True)
+            compile_one(go, COMPONENTS / group, package, flags, binaries / name)
+            stamp.write_text(made_from)
+            size_mib = (binaries / name).stat().st_size / 2**20
+            print(f"build: {name} took {time.monotonic() - began_s:.0f} s, {size_mib:.0f} MiB", flush=True)
+
+
+def compile_one(go: str, folder: Path, package: str, flags: str, target: Path) -> None:
+    """Compile one binary; it takes its place only when it is whole."""
+    fresh = target.with_name(f".{target.name}.new")
+    # Politely: a first build keeps two cores busy for half an hour.
+    command = ["nice", "-n", "10", go, "build", "-p", "2", "-trimpath", "-ldflags", flags, "-o", str(fresh), package]
+    # -mod=readonly is Go's own default: a go.sum that lacks a line is an error, never a silent change.
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off"}
+    if subprocess.run(command, cwd=folder, env=environment, check=False).returncode:
+        raise BuildError(f"{target.name}: `go build {package}` in {folder} failed; its words are above")
+    fresh.replace(target)
+
+
+def main() -> int:
+    """Build the groups that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("group", nargs="*", choices=[[], *GROUPS], help="default: all")
+    try:
+        build(parser.parse_args().group or GROUPS)
+    except BuildError as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
