@@ -1,7 +1,7 @@
 """Compiles the programs of the single node out of Go modules into ``build/single-node/bin``: ``build.py [group ...]``.
 
-A group is a folder of ``components`` with a ``go.mod`` of its own. What is up to date is left alone; Go's cache makes the
-rest short after the first time. Binaries are static, so an image of one needs nothing else.
+A group is a folder of ``components`` with a ``go.mod`` of its own. What is up to date is left alone; Go's cache makes
+the rest short after the first time. Binaries are static, so an image of one needs nothing else.
 """
 
 import argparse
@@ -118,9 +118,13 @@ def compile_one(go: str, folder: Path, package: str, flags: str, target: Path) -
 def main() -> int:
     """Build the groups that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("group", nargs="*", choices=[[], *GROUPS], help="default: all")
+    parser.add_argument("group", nargs="*", help=f"of {', '.join(GROUPS)}; default: all")
+    groups = parser.parse_args().group or list(GROUPS)
+    unknown = sorted(set(groups) - set(GROUPS))
+    if unknown:
+        parser.error(f"no group {', '.join(unknown)}; there are {', '.join(GROUPS)}")
     try:
-        build(parser.parse_args().group or GROUPS)
+        build(groups)
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1

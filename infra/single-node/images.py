@@ -15,15 +15,33 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from build import BINARIES
 from parts.layout import Layout
 
-# What a file in an image is made from: a file of this machine, or bytes.
-Source = Path | bytes
+from build import BINARIES
+
 EPOCH = "1970-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of an image that needs a mode of its own."""
+
+    mode: int
+
+
+@dataclass(frozen=True)
+class Link:
+    """A symbolic link of an image."""
+
+    target: str
+
+
+# What a path in an image is made from: a file of this machine, bytes, or one of the two above.
+Source = Path | bytes | Folder | Link
 
 
 class ImageError(Exception):
@@ -39,8 +57,6 @@ def write_image(
     user: str = "65532:65532",
     env: Mapping[str, str] | None = None,
     command: Sequence[str] = (),
-    folders: Mapping[str, int] | None = None,
-    links: Mapping[str, str] | None = None,
     working_dir: str = "/",
 ) -> Path:
     """Write an image of one layer as an OCI archive.
@@ -48,20 +64,18 @@ def write_image(
     Args:
         path: the archive.
         name: registry, repository and tag, as pods name it.
-        files: path in the image to what it holds; executable where the source is, 0644 for bytes.
+        files: path in the image to what is there; executable where this machine's file is, 0644 for bytes.
         entrypoint: the command.
         user: ``uid:gid`` or a number; the layer's files are root's.
         env: environment variables.
         command: the entrypoint's default arguments.
-        folders: path in the image to mode, for folders that need one of their own (``{"tmp": 0o1777}``).
-        links: path in the image to what a symbolic link there names.
         working_dir: where the process starts.
     """
     layer = path.with_suffix(".layer")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with layer.open("wb") as stream:
-            _write_layer(stream, files=files, folders=folders or {}, links=links or {})
+            _write_layer(stream, files)
         config = {
             "architecture": _architecture(),
             "os": "linux",
@@ -100,29 +114,25 @@ def _ctr(layout: Layout, *words: str) -> str:
     return done.stdout
 
 
-def _write_layer(
-    stream: io.BufferedWriter, *, files: Mapping[str, Source], folders: Mapping[str, int], links: Mapping[str, str]
-) -> None:
-    modes = {parent: 0o755 for inside in (*files, *links, *folders) for parent in _parents(inside)}
-    modes.update({_inside(folder): mode for folder, mode in folders.items()})
+def _write_layer(stream: io.BufferedWriter, files: Mapping[str, Source]) -> None:
+    contents = {_inside(inside): source for inside, source in files.items()}
+    for inside in list(contents):
+        for parent in PurePosixPath(inside).parents:
+            if str(parent) != ".":
+                contents.setdefault(str(parent), Folder(0o755))
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as layer:
-        for folder, mode in sorted(modes.items()):
-            layer.addfile(_entry(folder, tarfile.DIRTYPE, mode))
-        for inside, target in sorted(links.items()):
-            entry = _entry(_inside(inside), tarfile.SYMTYPE, 0o777)
-            entry.linkname = target
-            layer.addfile(entry)
-        for inside, source in sorted(files.items()):
-            if isinstance(source, bytes):
-                entry = _entry(_inside(inside), tarfile.REGTYPE, 0o644)
-                entry.size = len(source)
-                layer.addfile(entry, io.BytesIO(source))
+        # Sorted, so that a folder comes before what is in it.
+        for inside, source in sorted(contents.items()):
+            if isinstance(source, Folder):
+                layer.addfile(_entry(inside, tarfile.DIRTYPE, source.mode))
+            elif isinstance(source, Link):
+                entry = _entry(inside, tarfile.SYMTYPE, 0o777)
+                entry.linkname = source.target
+                layer.addfile(entry)
+            elif isinstance(source, bytes):
+                _add_bytes(layer, inside, source)
             else:
-                with source.open("rb") as content:
-                    found = os.fstat(content.fileno())
-                    entry = _entry(_inside(inside), tarfile.REGTYPE, 0o755 if found.st_mode & 0o100 else 0o644)
-                    entry.size = found.st_size
-                    layer.addfile(entry, content)
+                _add_file(layer, inside, source)
 
 
 def _write_archive(path: Path, name: str, layer: Path, config: bytes) -> None:
@@ -152,11 +162,16 @@ def _write_archive(path: Path, name: str, layer: Path, config: bytes) -> None:
             _add_bytes(archive, f"blobs/sha256/{hashlib.sha256(content).hexdigest()}", content)
         _add_bytes(archive, "index.json", _as_json(index))
         _add_bytes(archive, "oci-layout", _as_json({"imageLayoutVersion": "1.0.0"}))
-        entry = _entry(f"blobs/sha256/{_digest(layer)}", tarfile.REGTYPE, 0o644)
-        entry.size = layer.stat().st_size
-        with layer.open("rb") as content:
-            archive.addfile(entry, content)
+        _add_file(archive, f"blobs/sha256/{_digest(layer)}", layer)
     fresh.replace(path)
+
+
+def _add_file(archive: tarfile.TarFile, inside: str, source: Path) -> None:
+    with source.open("rb") as content:
+        found = os.fstat(content.fileno())
+        entry = _entry(inside, tarfile.REGTYPE, 0o755 if found.st_mode & 0o100 else 0o644)
+        entry.size = found.st_size
+        archive.addfile(entry, content)
 
 
 def _add_bytes(archive: tarfile.TarFile, inside: str, content: bytes) -> None:
@@ -173,10 +188,6 @@ def _entry(inside: str, kind: bytes, mode: int) -> tarfile.TarInfo:
 
 def _inside(path: str) -> str:
     return str(PurePosixPath("/", path).relative_to("/"))
-
-
-def _parents(path: str) -> list[str]:
-    return [str(parent) for parent in PurePosixPath(_inside(path)).parents if str(parent) != "."]
 
 
 def _descriptor(media_type: str, content: bytes) -> dict[str, Any]:
