@@ -26,3 +26,18 @@ infra-test: $(VENV)/.dev ## Terraform's own tests for dev and prod, with a mocke
 
 infra-cost: $(VENV)/.dev ## What a month of ENV costs, line by line
 	@$(INFRA_OFFLINE) cost $(ENV)
+
+SINGLE_NODE := infra/single-node
+
+.PHONY: cluster cluster-down cluster-status
+
+cluster: $(VENV)/.dev ## A real single-node Kubernetes here, compiled from Go modules (Linux, root, Go; first build half an hour)
+	@$(PY) $(SINGLE_NODE)/build.py
+	@$(PY) $(SINGLE_NODE)/node.py up
+	@$(PY) $(SINGLE_NODE)/service_images.py
+
+cluster-down: $(VENV)/.dev ## Stop that cluster and remove every trace of it; what was compiled stays
+	@$(PY) $(SINGLE_NODE)/node.py down
+
+cluster-status: $(VENV)/.dev ## That cluster's programs, memory and pods
+	@$(PY) $(SINGLE_NODE)/node.py status

@@ -14,9 +14,10 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-COMPONENTS = HERE / "components"
-BINARIES = HERE.parents[1] / "build" / "single-node" / "bin"
+from parts.layout import Layout
+from parts.versions import read_versions
+
+COMPONENTS = Path(__file__).resolve().parent / "components"
 CONTAINERD = "github.com/containerd/containerd/v2"
 
 # Group to binaries, each with the package that it is built from.
@@ -48,12 +49,6 @@ class BuildError(Exception):
     """The programs cannot be compiled."""
 
 
-def read_versions(path: Path = HERE / "versions.env") -> dict[str, str]:
-    """Read ``KEY=VALUE`` lines."""
-    lines = (line.strip() for line in path.read_text().splitlines())
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-
-
 def find_go(minimum: str, *, path: str | None = None) -> str:
     """Give Go's path; raises BuildError when it is missing or older than ``minimum``."""
     go = shutil.which("go", path=path)
@@ -81,7 +76,7 @@ def fingerprint(group: str, package: str, flags: str, go_version: str) -> str:
     return digest.hexdigest()
 
 
-def build(groups: Iterable[str], *, binaries: Path = BINARIES) -> None:
+def build(groups: Iterable[str], *, binaries: Path) -> None:
     """Compile what is missing or out of date; raises BuildError with one sentence."""
     versions = read_versions()
     go = find_go(versions["GO_MINIMUM_VERSION"])
@@ -124,7 +119,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no group {', '.join(unknown)}; there are {', '.join(GROUPS)}")
     try:
-        build(groups)
+        build(groups, binaries=Layout().binaries)
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1

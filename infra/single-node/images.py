@@ -21,7 +21,6 @@ from typing import Any
 
 from parts.layout import Layout
 
-from build import BINARIES
 
 EPOCH = "1970-01-01T00:00:00Z"
 
@@ -107,7 +106,14 @@ def list_images(*, layout: Layout | None = None) -> list[str]:
 
 
 def _ctr(layout: Layout, *words: str) -> str:
-    command = [str(BINARIES / "ctr"), "--address", str(layout.containerd_socket), "--namespace", "k8s.io", *words]
+    command = [
+        str(layout.binaries / "ctr"),
+        "--address",
+        str(layout.containerd_socket),
+        "--namespace",
+        "k8s.io",
+        *words,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ImageError(f"{' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")

@@ -25,6 +25,10 @@ END_LIMIT_S = 15.0
 POLICY_QUEUE = "100"
 
 
+# Without its notes below /run, which is the machine's until the node has its own.
+MOUNT = ("mount", "--no-mtab")
+
+
 class Program(TypedDict):
     """One program: its log is ``name`` with ``.log``."""
 
@@ -60,24 +64,27 @@ def run(*command: str, check: bool = True) -> bool:
 
 def arrange_mounts(plan: Plan) -> None:
     """Put the node's own folders where programs write by default, so that nothing reaches the machine's."""
-    run("mount", "--make-rshared", "/")
     kept = {folder: os.open(folder, os.O_PATH) for folder in plan["kept"]}
-    run("mount", "-t", "tmpfs", "-o", "mode=755", "run", "/run")
+    run(*MOUNT, "-t", "tmpfs", "-o", "mode=755", "run", "/run")
     for place, own in plan["private"].items():
         Path(own).mkdir(parents=True, exist_ok=True)
-        run("mount", "--bind", own, place)
+        run(*MOUNT, "--bind", own, place)
     for folder, handle in kept.items():
         if any(Path(folder).is_relative_to(place) for place in ("/run", *plan["private"])):
             Path(folder).mkdir(parents=True, exist_ok=True)
             os.set_inheritable(handle, True)  # noqa: FBT003 - os has it positional
-            subprocess.run(["mount", "--bind", f"/proc/self/fd/{handle}", folder], check=True, close_fds=False)
+            subprocess.run(
+                [*MOUNT, "--no-canonicalize", "--bind", f"/proc/self/fd/{handle}", folder], check=True, close_fds=False
+            )
         os.close(handle)
     for setting, value in plan["shadows"].items():
         shadow = Path(plan["shadow_folder"], setting.replace("/", "."))
         shadow.parent.mkdir(parents=True, exist_ok=True)
         shadow.write_text(f"{value}\n")
         if Path("/proc/sys", setting).exists():
-            run("mount", "--bind", str(shadow), f"/proc/sys/{setting}")
+            run(*MOUNT, "--bind", str(shadow), f"/proc/sys/{setting}")
+    # Pods with mount propagation need it; the machine, from which unshare has parted these, sees none of it.
+    run(*MOUNT, "--make-rshared", "/")
 
 
 def arrange_network(plan: Plan) -> None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from parts.configuration import PLUGIN_FOLDERS
@@ -35,17 +35,17 @@ def check_root(*, platform: str = sys.platform, user: Callable[[], int] = os.get
         raise MachineError("a single node needs root: it makes namespaces, control groups and an interface")
 
 
-def missing_packages() -> list[str]:
+def missing_packages(programs: Mapping[str, str] = PROGRAMS, *, plugins: Sequence[str] = PLUGINS) -> list[str]:
     """Give Debian's packages whose programs this machine lacks."""
-    found = {package for program, package in PROGRAMS.items() if shutil.which(program, path=_path()) is None}
-    if not any(all((folder / plugin).exists() for plugin in PLUGINS) for folder in PLUGIN_FOLDERS):
+    found = {package for program, package in programs.items() if shutil.which(program, path=_path()) is None}
+    if not any(all((folder / plugin).exists() for plugin in plugins) for folder in PLUGIN_FOLDERS) and plugins:
         found.add(PLUGINS_PACKAGE)
     return sorted(found)
 
 
-def install_missing() -> None:
+def install_missing(programs: Mapping[str, str] = PROGRAMS, *, plugins: Sequence[str] = PLUGINS) -> None:
     """Install what is missing with apt-get; raises MachineError where that is not to be had."""
-    packages = missing_packages()
+    packages = missing_packages(programs, plugins=plugins)
     if not packages:
         return
     if shutil.which("apt-get") is None:
