@@ -21,7 +21,6 @@ from typing import Any
 
 from parts.layout import Layout
 
-
 EPOCH = "1970-01-01T00:00:00Z"
 
 

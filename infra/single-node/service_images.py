@@ -11,12 +11,13 @@ import time
 from pathlib import Path
 
 import images
-from build import read_versions as read_settings
 from parts import machine
 from parts.layout import REPOSITORY, Layout
 
+from build import read_versions as read_settings
+
 sys.path.append(str(REPOSITORY / "manifests" / "images"))
-from sandbox import STAND_IN, Buildah  # noqa: E402 - beside the Dockerfiles' other scripts
+from sandbox import STAND_IN, Buildah
 
 SERVICES = ("transformer", "predictor")
 # The stand-in brings this machine's certificates and pip's settings into the build.

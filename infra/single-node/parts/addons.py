@@ -9,8 +9,7 @@ from string import Template
 import images
 from parts.configuration import PAUSE_IMAGE
 from parts.layout import Layout
-
-from build import read_versions
+from parts.versions import read_versions
 
 FOLDER = Path(__file__).resolve().parents[1] / "addons"
 
