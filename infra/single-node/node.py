@@ -22,12 +22,9 @@ from parts.control_groups import ControlGroup
 from parts.layout import Layout
 from parts.processes import Handle, pid_in_node, resident_bytes
 
-from build import GROUPS
-
 START_LIMIT_S = 150.0
 END_LIMIT_S = 60.0
 PAUSE_S = 0.25
-OWN_GROUPS = ("etcd", "containerd", "kubernetes", "coredns", "network-policies", "metrics-server")
 
 
 class NodeError(Exception):
@@ -50,9 +47,8 @@ class Node:
 
     def up(self) -> None:
         """Start it; what was left by an earlier try goes first, what it stored stays. Raises NodeError."""
-        missing = [
-            name for group in OWN_GROUPS for name in GROUPS[group] if not (self._layout.binaries / name).exists()
-        ]
+        needed = [*programs.BINARIES, *addons.binaries()]
+        missing = [name for name in needed if not (self._layout.binaries / name).exists()]
         if missing:
             raise NodeError(f"{', '.join(missing)} not compiled yet: infra/single-node/build.py does it")
         if self._is_up():

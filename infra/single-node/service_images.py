@@ -1,7 +1,7 @@
 """Builds the images of the two services as `make images` does, and imports them into the node's containerd.
 
-Nothing is pulled: the base is the stand-in that `make images-check` makes of Debian packages. The images have the names that
-`manifests/settings/settings.env` gives, so the manifests find them as they are.
+Nothing is pulled: the base is the stand-in that `make images-check` makes of Debian packages. The images have the names
+that `manifests/settings/settings.env` gives, so the manifests find them as they are.
 """
 
 import os
@@ -13,8 +13,7 @@ from pathlib import Path
 import images
 from parts import machine
 from parts.layout import REPOSITORY, Layout
-
-from build import read_versions as read_settings
+from parts.versions import read_settings
 
 sys.path.append(str(REPOSITORY / "manifests" / "images"))
 from sandbox import STAND_IN, Buildah

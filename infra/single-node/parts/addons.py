@@ -40,6 +40,11 @@ def _images(versions: Mapping[str, str]) -> list[Image]:
     ]
 
 
+def binaries() -> list[str]:
+    """Give the programs that they are made of."""
+    return [image.binary for image in _images(read_versions())]
+
+
 def load_images(layout: Layout) -> None:
     """Write the images whose programs are newer, and import what the node lacks."""
     folder = layout.output / "images"

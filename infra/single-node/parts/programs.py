@@ -8,6 +8,7 @@ from parts.certificates import Authority, Identity, signing_key, write_kubeconfi
 from parts.init import Plan, Program
 from parts.layout import Layout
 
+BINARIES = ("etcd", "kubernetes", "containerd", "containerd-shim-runc-v2", "ctr")
 ETCD_PORT = 2379
 LOAD_BALANCER_USER = "single-node:load-balancer"
 # What kubelet wants of the kernel and would set: shown to it and not set, for the machine is not the node's alone.
