@@ -22,6 +22,7 @@ from parts.control_groups import ControlGroup
 from parts.layout import Layout
 from parts.processes import Handle, pid_in_node, resident_bytes
 
+# For each step; the first process takes a moment, an API server on a busy machine a minute.
 START_LIMIT_S = 150.0
 END_LIMIT_S = 60.0
 PAUSE_S = 0.25
@@ -114,16 +115,15 @@ class Node:
         unshare = ["unshare", "--fork", "--pid", "--mount-proc", "--mount", "--net", "--uts", "--ipc", *init]
         script = f"for group in {joins}; do echo 0 > $group; done; exec {shlex.join(unshare)}"
         with (layout.logs / "init.log").open("ab") as log:
-            outer = subprocess.Popen(
-                ["/bin/sh", "-euc", script], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+            # Nobody's child: it stays when this command ends, and is not waited for.
+            subprocess.run(["setsid", "--fork", "/bin/sh", "-euc", script], check=True, stdout=log, stderr=log)
         limit_s = time.monotonic() + START_LIMIT_S
-        while not (children := Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()):
-            if outer.poll() is not None or time.monotonic() > limit_s:
+        while not (firsts := [pid for pid in self._group.processes() if pid_in_node(pid) == 1]):
+            if time.monotonic() > limit_s:
                 raise NodeError(f"its first process does not start: see {layout.logs}/init.log")
             time.sleep(PAUSE_S / 10)
-        Handle.of(int(children[0])).write(self._handle_file)
-        wire.lay(layout, node_pid=int(children[0]))
+        Handle.of(firsts[0]).write(self._handle_file)
+        wire.lay(layout, node_pid=firsts[0])
 
     def _await(self, what: str, ready: Callable[[], bool]) -> None:
         began_s = time.monotonic()

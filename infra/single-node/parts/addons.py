@@ -23,7 +23,8 @@ class Image:
     user: str
 
 
-def _images(versions: Mapping[str, str]) -> list[Image]:
+def made_of(versions: Mapping[str, str]) -> list[Image]:
+    """Give the images that are made here."""
     return [
         Image(name=PAUSE_IMAGE, binary="pause", user="65535:65535"),
         Image(name=f"dev.local/coredns:{versions['COREDNS_VERSION']}", binary="coredns", user="65532:65532"),
@@ -42,14 +43,14 @@ def _images(versions: Mapping[str, str]) -> list[Image]:
 
 def binaries() -> list[str]:
     """Give the programs that they are made of."""
-    return [image.binary for image in _images(read_versions())]
+    return [image.binary for image in made_of(read_versions())]
 
 
-def load_images(layout: Layout) -> None:
+def loadmade_of(layout: Layout) -> None:
     """Write the images whose programs are newer, and import what the node lacks."""
     folder = layout.output / "images"
-    has = set(images.list_images(layout=layout))
-    for image in _images(read_versions()):
+    has = set(images.listmade_of(layout=layout))
+    for image in made_of(read_versions()):
         binary, archive = layout.binaries / image.binary, folder / f"{image.binary}.tar"
         fresh = not archive.exists() or archive.stat().st_mtime < binary.stat().st_mtime
         if fresh:
@@ -57,7 +58,7 @@ def load_images(layout: Layout) -> None:
                 archive, image.name, files={image.binary: binary}, entrypoint=[f"/{image.binary}"], user=image.user
             )
         if fresh or image.name not in has:
-            images.import_images([archive], layout=layout)
+            images.importmade_of([archive], layout=layout)
 
 
 def objects(layout: Layout) -> str:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from parts.processes import is_running
+
 # A folder that a process has just left can stay busy for a moment.
 REMOVE_LIMIT_S = 10.0
 END_LIMIT_S = 20.0
@@ -50,12 +52,12 @@ class ControlGroup:
         return made
 
     def processes(self) -> set[int]:
-        """Give the pids of everything in it or below."""
+        """Give the pids of everything in it or below that has not ended."""
         found: set[int] = set()
         for folder in self._all():
             with contextlib.suppress(OSError):
                 found.update(int(pid) for pid in (folder / "cgroup.procs").read_text().split())
-        return found - {0}
+        return {pid for pid in found if is_running(pid)}
 
     def memory_bytes(self) -> int:
         """Give the memory that its processes hold, without what the kernel caches of files."""

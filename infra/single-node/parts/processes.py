@@ -57,6 +57,11 @@ class Handle:
                 os.close(held)
 
 
+def is_running(pid: int) -> bool:
+    """Tell whether a process has not ended; one that nobody has waited for has."""
+    return _started(pid) is not None
+
+
 def pid_in_node(pid: int) -> int:
     """Give a process's number in the innermost namespace that it lives in; 0 when it is gone."""
     found = _status(pid).get("NSpid", "0")
