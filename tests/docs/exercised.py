@@ -61,6 +61,13 @@ MAKE = {
     "base-digest": Covered("pin-base.sh", f"{_IMAGES}::test_base_is_pinned_to_what_the_registry_says", "a registry"),
     "up": Covered("up.sh", "tests/infra/test_up.py::test_one_command_goes_from_nothing_to_an_answer", "a subscription"),
     "down": Covered("down.sh", "tests/infra/test_up.py::test_down_asks_and_destroys_what_it_planned", "a subscription"),
+    "cluster": Covered(
+        "node.py up",
+        "tests/single_node/test_going_down.py::test_a_program_that_ends_is_started_again_and_the_others_are_left_alone",
+        "root, Go, half an hour the first time",
+    ),
+    "cluster-status": Covered("node.py status", "tests/single_node/test_going_down.py::test_status_says_down", "root"),
+    "cluster-down": Covered("node.py down", "tests/single_node/test_going_down.py::test_nothing_is_left", "root"),
     "infra-cost": Covered(
         "infra.offline.workspace", f"{_TERRAFORM}::test_the_readme_states_the_price_that_the_code_computes", "a minute"
     ),

@@ -128,6 +128,10 @@ def test_a_program_that_ends_is_started_again_and_the_others_are_left_alone(stan
     assert Path(f"/proc/{lines['etcd'][1]}/cmdline").read_bytes().split(b"\0")[:2] == [b"sleep", b"600"]
 
 
+def test_status_says_down(layout: Layout) -> None:
+    assert Node(layout=layout, say=lambda _step: None).status() == "down"
+
+
 def test_a_network_that_is_in_use_is_refused_by_name(stand_ins: Node, layout: Layout) -> None:
     start(stand_ins, layout)
     handle = stand_ins._handle()
