@@ -15,6 +15,8 @@ PIP_INSTALL := install --quiet --disable-pip-version-check --constraint constrai
 
 # tritonclient and kserve each register the protocol's messages: one process cannot hold both.
 OTHER_STUBS := tests/fuzz/test_foreign_clients.py
+# Asked of a running cluster: make cluster, then make cluster-test.
+ON_A_CLUSTER := tests/cluster
 # Tests that load nothing and time nothing may run beside each other.
 SIDE_BY_SIDE := tests/unit tests/docs tests/manifests tests/infra tests/model tests/e2e tests/security
 
@@ -25,7 +27,7 @@ run: $(VENV)/.run  ## serve on http://localhost:8080: Redis, predictor, transfor
 	@$(PY) local/stack.py
 
 test: $(VENV)/.dev $(TOOLS)/.stamp  ## every test; ARGS="-k name" for some
-	$(PY) -m pytest --ignore=$(OTHER_STUBS) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(SIDE_BY_SIDE)))
+	$(PY) -m pytest --ignore=$(OTHER_STUBS) --ignore=$(ON_A_CLUSTER) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(SIDE_BY_SIDE)))
 	$(if $(ARGS),,$(PY) -m pytest --numprocesses=2 --dist=loadfile $(SIDE_BY_SIDE))
 	$(if $(ARGS),,$(PY) -m pytest $(OTHER_STUBS))
 

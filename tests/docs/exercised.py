@@ -67,6 +67,9 @@ MAKE = {
         "root, Go, half an hour the first time",
     ),
     "cluster-status": Covered("node.py status", "tests/single_node/test_going_down.py::test_status_says_down", "root"),
+    "cluster-test": Covered(
+        "tests/cluster", "tests/cluster/test_node.py::test_a_pod_is_confined_as_it_asks", "the cluster"
+    ),
     "cluster-down": Covered("node.py down", "tests/single_node/test_going_down.py::test_nothing_is_left", "root"),
     "infra-cost": Covered(
         "infra.offline.workspace", f"{_TERRAFORM}::test_the_readme_states_the_price_that_the_code_computes", "a minute"

@@ -1,0 +1,32 @@
+"""What a node could leave on this machine."""
+
+import subprocess
+from pathlib import Path
+
+from parts.control_groups import ControlGroup, hierarchies
+from parts.layout import Layout
+
+
+def traces(layout: Layout) -> dict[str, list[str]]:
+    """Look at everything that a node makes outside its namespaces, and at what it could change."""
+
+    def told(*command: str) -> list[str]:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    return {
+        "mounts": sorted(line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()),
+        "interfaces": sorted(path.name for path in Path("/sys/class/net").iterdir()),
+        "routes": told("ip", "route", "show", "table", "all", "root", layout.network),
+        "rules": [line for line in told("nft", "list", "ruleset") if "counter" not in line],
+        "namespaces": told("ip", "netns", "list"),
+        "groups": [
+            str(place / layout.control_group) for place in hierarchies() if (place / layout.control_group).exists()
+        ],
+        "processes": [str(pid) for pid in ControlGroup(name=layout.control_group).processes()],
+        "settings": [
+            Path("/proc/sys", name).read_text()
+            for name in ("net/ipv4/ip_forward", "vm/overcommit_memory", "kernel/panic", "kernel/hostname")
+        ],
+        "files": [str(path) for path in (layout.root, layout.kubeconfig) if path.exists()],
+        "folders": sorted(str(path) for place in ("/run", "/var/lib", "/var/log") for path in Path(place).iterdir()),
+    }
