@@ -29,7 +29,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "ctr": f"{CONTAINERD}/cmd/ctr",
     },
     "kubernetes": {"kubernetes": ".", "pause": "./pause"},
-    "coredns": {"coredns": "github.com/coredns/coredns"},
+    "coredns": {"coredns": "."},
     "network-policies": {"kube-network-policies": "sigs.k8s.io/kube-network-policies/cmd"},
     "metrics-server": {"metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server"},
 }
@@ -39,7 +39,12 @@ STAMPS: Mapping[str, Mapping[str, str]] = {
     "kubernetes": {
         f"k8s.io/{package}/version.{variable}": value
         for package in ("component-base", "client-go/pkg")
-        for variable, value in (("gitVersion", "{KUBERNETES_VERSION}"), ("gitTreeState", "clean"))
+        for variable, value in (
+            ("gitVersion", "{KUBERNETES_VERSION}"),
+            ("gitMajor", "{KUBERNETES_MAJOR}"),
+            ("gitMinor", "{KUBERNETES_MINOR}"),
+            ("gitTreeState", "clean"),
+        )
     },
     "containerd": {f"{CONTAINERD}/version.Version": "{CONTAINERD_VERSION}"},
 }
@@ -64,7 +69,9 @@ def find_go(minimum: str, *, path: str | None = None) -> str:
 def linker_flags(group: str, versions: Mapping[str, str]) -> str:
     """Give ``-ldflags`` of a group."""
     stamps = STAMPS.get(group, {})
-    return " ".join(["-s -w", *(f"-X {name}={value.format(**versions)}" for name, value in stamps.items())])
+    major, minor, _ = versions["KUBERNETES_VERSION"].removeprefix("v").split(".")
+    values = {**versions, "KUBERNETES_MAJOR": major, "KUBERNETES_MINOR": minor}
+    return " ".join(["-s -w", *(f"-X {name}={value.format(**values)}" for name, value in stamps.items())])
 
 
 def fingerprint(group: str, package: str, flags: str, go_version: str) -> str:

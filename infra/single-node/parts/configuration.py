@@ -1,6 +1,7 @@
 """The files that the node's programs read: containerd's, the pod network's, kubelet's and kube-proxy's."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ state = '/run/containerd'
   [plugins.'io.containerd.cri.v1.images'.pinned_images]
     sandbox = '{PAUSE_IMAGE}'
 
+[plugins.'io.containerd.cri.v1.runtime']
+  restrict_oom_score_adj = {"false" if may_raise_limits() else "true"}
+
 [plugins.'io.containerd.cri.v1.runtime'.cni]
   bin_dirs = [{folders}]
   conf_dir = '{networks}'
@@ -60,6 +64,12 @@ state = '/run/containerd'
     SystemdCgroup = false
 """)
     return path
+
+
+def may_raise_limits() -> bool:
+    """Tell whether this root may protect processes from the kernel's memory killer (CAP_SYS_RESOURCE)."""
+    told = re.search(r"^CapEff:\t(\w+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return told is not None and bool(int(told[1], 16) & 1 << 24)
 
 
 def write_kubelet(layout: Layout, *, serving: Pair, authority: Path) -> Path:
