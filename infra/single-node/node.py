@@ -64,7 +64,7 @@ class Node:
         self._await(
             "rights and system namespaces", lambda: "kube-system" in self._kubectl("get", "namespaces", "-o=name")
         )
-        addons.apply(self._layout)
+        self._await("the cluster's own objects", self._apply_addons)
         self._await("the node", lambda: self._condition("node", "Ready"))
         self._await("cluster DNS", lambda: self._condition("deployment/coredns", "Available"))
         self._say(f"up after {time.monotonic() - began_s:.0f} s: export KUBECONFIG={self._layout.kubeconfig}")
@@ -152,6 +152,10 @@ class Node:
 
     def _api_is_ready(self) -> bool:
         return self._kubectl("get", "--raw=/readyz", "--request-timeout=2s").strip() == "ok"
+
+    def _apply_addons(self) -> bool:
+        addons.apply(self._layout)
+        return True
 
     def _condition(self, what: str, condition: str) -> bool:
         path = f"{{..conditions[?(@.type=='{condition}')].status}}"

@@ -12,6 +12,12 @@ from parts.processes import is_running
 # A folder that a process has just left can stay busy for a moment.
 REMOVE_LIMIT_S = 10.0
 END_LIMIT_S = 20.0
+# In the kernel's eyes a group is worth one process of its parent's, however many it holds: a busy machine would starve it.
+NODE_WEIGHT = 16
+# Pods weigh what their node has processors: what keeps them running shall weigh more.
+PROGRAMS_WEIGHT = 4
+# File to what one process is worth there, by the kernel's version of control groups.
+WEIGHTS = {"cpu.shares": 1024, "cpu.weight": 100}
 
 
 def hierarchies() -> list[Path]:
@@ -31,25 +37,17 @@ class ControlGroup:
         self._folders = [place / name for place in hierarchies()]
 
     def make(self) -> None:
-        """Make it, with the machine's processors and memory nodes where the hierarchy wants to be told."""
+        """Make it."""
         for folder in self._folders:
             self._offer_controllers(folder.parent)
-            folder.mkdir(exist_ok=True)
-            for setting in ("cpuset.cpus", "cpuset.mems"):
-                if (folder / setting).exists() and not (folder / setting).read_text().strip():
-                    (folder / setting).write_text((folder.parent / setting).read_text())
+            self._make(folder, weight=NODE_WEIGHT)
 
     def files_to_join(self, child: str) -> list[Path]:
         """Make a child in every hierarchy; a process that writes 0 to these files is in it."""
-        made = []
         for folder in self._folders:
-            inner = folder / child
-            inner.mkdir(exist_ok=True)
-            for setting in ("cpuset.cpus", "cpuset.mems"):
-                if (inner / setting).exists() and not (inner / setting).read_text().strip():
-                    (inner / setting).write_text((folder / setting).read_text())
-            made.append(inner / "cgroup.procs")
-        return made
+            self._offer_controllers(folder)
+            self._make(folder / child, weight=PROGRAMS_WEIGHT)
+        return [folder / child / "cgroup.procs" for folder in self._folders]
 
     def processes(self) -> set[int]:
         """Give the pids of everything in it or below that has not ended."""
@@ -92,6 +90,17 @@ class ControlGroup:
         for top in self._folders:
             for folder, _, _ in os.walk(top, topdown=False):
                 yield Path(folder)
+
+    @staticmethod
+    def _make(folder: Path, *, weight: int) -> None:
+        folder.mkdir(exist_ok=True)
+        # Version 1 lets nobody into a group before it is told its processors and memory nodes.
+        for setting in ("cpuset.cpus", "cpuset.mems"):
+            if (folder / setting).exists() and not (folder / setting).read_text().strip():
+                (folder / setting).write_text((folder.parent / setting).read_text())
+        for setting, one in WEIGHTS.items():
+            if (folder / setting).exists():
+                (folder / setting).write_text(str(weight * one))
 
     @staticmethod
     def _offer_controllers(root: Path) -> None:
