@@ -127,14 +127,22 @@ class Node:
 
     def _await(self, what: str, ready: Callable[[], bool]) -> None:
         began_s = time.monotonic()
+        reason = ""
         while True:
             if not self._is_running():
                 raise NodeError(f"its first process ended while waiting for {what}: see {self._layout.logs}/init.log")
-            with contextlib.suppress(subprocess.CalledProcessError, addons.images.ImageError):
+            try:
                 if ready():
                     break
+            except subprocess.CalledProcessError as error:
+                reason = error.stderr.strip()
+            except addons.images.ImageError as error:
+                reason = str(error)
             if time.monotonic() - began_s > START_LIMIT_S:
-                raise NodeError(f"{what}: not ready within {START_LIMIT_S:g} s, see the logs in {self._layout.logs}")
+                logs = f"the logs are in {self._layout.logs}"
+                raise NodeError(
+                    f"{what}: not ready within {START_LIMIT_S:g} s; {logs}; last answer: {reason or 'none'}"
+                )
             time.sleep(PAUSE_S)
         self._say(f"{what} ready after {time.monotonic() - began_s:.1f} s")
 

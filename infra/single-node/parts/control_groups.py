@@ -12,7 +12,7 @@ from parts.processes import is_running
 # A folder that a process has just left can stay busy for a moment.
 REMOVE_LIMIT_S = 10.0
 END_LIMIT_S = 20.0
-# In the kernel's eyes a group is worth one process of its parent's, however many it holds: a busy machine would starve it.
+# To the kernel a group is worth one process of its parent's, however many it holds: a busy machine would starve it.
 NODE_WEIGHT = 16
 # Pods weigh what their node has processors: what keeps them running shall weigh more.
 PROGRAMS_WEIGHT = 4
