@@ -46,10 +46,10 @@ def binaries() -> list[str]:
     return [image.binary for image in made_of(read_versions())]
 
 
-def loadmade_of(layout: Layout) -> None:
+def load_images(layout: Layout) -> None:
     """Write the images whose programs are newer, and import what the node lacks."""
     folder = layout.output / "images"
-    has = set(images.listmade_of(layout=layout))
+    has = set(images.list_images(layout=layout))
     for image in made_of(read_versions()):
         binary, archive = layout.binaries / image.binary, folder / f"{image.binary}.tar"
         fresh = not archive.exists() or archive.stat().st_mtime < binary.stat().st_mtime
@@ -58,7 +58,7 @@ def loadmade_of(layout: Layout) -> None:
                 archive, image.name, files={image.binary: binary}, entrypoint=[f"/{image.binary}"], user=image.user
             )
         if fresh or image.name not in has:
-            images.importmade_of([archive], layout=layout)
+            images.import_images([archive], layout=layout)
 
 
 def objects(layout: Layout) -> str:
