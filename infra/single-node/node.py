@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import images
 from parts import addons, machine, programs, wire
 from parts.control_groups import ControlGroup
 from parts.layout import Layout
@@ -59,7 +60,7 @@ class Node:
         began_s = time.monotonic()
         self._start_processes()
         self._await("the API server", self._api_is_ready)
-        self._await("containerd", lambda: addons.images.list_images(layout=self._layout) is not None)
+        self._await("containerd", lambda: images.list_images(layout=self._layout) is not None)
         addons.load_images(self._layout)
         self._await(
             "rights and system namespaces", lambda: "kube-system" in self._kubectl("get", "namespaces", "-o=name")
@@ -136,7 +137,7 @@ class Node:
                     break
             except subprocess.CalledProcessError as error:
                 reason = error.stderr.strip()
-            except addons.images.ImageError as error:
+            except images.ImageError as error:
                 reason = str(error)
             if time.monotonic() - began_s > START_LIMIT_S:
                 logs = f"the logs are in {self._layout.logs}"
@@ -202,7 +203,7 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         print(f"cluster: {shlex.join(error.cmd)}: {error.stderr.strip()}", file=sys.stderr)
         return 1
-    except (NodeError, machine.MachineError, wire.WireError, addons.images.ImageError, TimeoutError) as error:
+    except (NodeError, machine.MachineError, wire.WireError, images.ImageError, TimeoutError) as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
     return 0

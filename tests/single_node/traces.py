@@ -10,11 +10,14 @@ from parts.layout import Layout
 def traces(layout: Layout) -> dict[str, list[str]]:
     """Look at everything that a node makes outside its namespaces, and at what it could change."""
 
+    ours = (str(layout.root), "/run/containerd", "/run/netns", "/var/lib/kubelet", "/var/lib/cni")
+
     def told(*command: str) -> list[str]:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
     return {
-        "mounts": sorted(line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()),
+        # Whatever else mounts on this machine meanwhile is not the node's.
+        "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if any(map(line.count, ours))],
         "interfaces": sorted(path.name for path in Path("/sys/class/net").iterdir()),
         "routes": told("ip", "route", "show", "table", "all", "root", layout.network),
         "rules": [line for line in told("nft", "list", "ruleset") if "counter" not in line],
