@@ -7,10 +7,16 @@ from parts.control_groups import ControlGroup, hierarchies
 from parts.layout import Layout
 
 
+# Where the node's programs put things by default, and where its own folders are instead.
+PLACES = (
+    "/run/containerd", "/run/netns", "/run/nri", "/run/cni", "/var/lib/kubelet", "/var/lib/containerd",
+    "/var/lib/cni", "/var/log/pods", "/var/log/containers", "/etc/cni/net.d",
+)  # fmt: skip
+
+
 def traces(layout: Layout) -> dict[str, list[str]]:
     """Look at everything that a node makes outside its namespaces, and at what it could change."""
-
-    ours = (str(layout.root), "/run/containerd", "/run/netns", "/var/lib/kubelet", "/var/lib/cni")
+    ours = (str(layout.root), *PLACES)
 
     def told(*command: str) -> list[str]:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -31,5 +37,5 @@ def traces(layout: Layout) -> dict[str, list[str]]:
             for name in ("net/ipv4/ip_forward", "vm/overcommit_memory", "kernel/panic", "kernel/hostname")
         ],
         "files": [str(path) for path in (layout.root, layout.kubeconfig) if path.exists()],
-        "folders": sorted(str(path) for place in ("/run", "/var/lib", "/var/log") for path in Path(place).iterdir()),
+        "places": [place for place in PLACES if Path(place).exists()],
     }
