@@ -6,7 +6,6 @@ from pathlib import Path
 from parts.control_groups import ControlGroup, hierarchies
 from parts.layout import Layout
 
-
 # Where the node's programs put things by default, and where its own folders are instead.
 PLACES = (
     "/run/containerd", "/run/netns", "/run/nri", "/run/cni", "/var/lib/kubelet", "/var/lib/containerd",
