@@ -154,8 +154,12 @@ def test_a_pod_that_no_policy_lets_out_reaches_nothing(kubectl: Kubectl) -> None
     to_server = {"to": [{"podSelector": {"matchLabels": {"app": "server"}}}], "ports": [{"port": PORT}]}
     kubectl.apply(policy("server", policyTypes=["Egress"], egress=[to_server]))
     assert asked(kubectl, "caller-2", f"{address}:{PORT}") == "hello from a pod\n"
-    # Names are refused as well, since DNS is another pod.
+    # Names are refused as well, since DNS is another pod; a policy lets out what goes to its port, as on any cluster.
     assert "refused" in asked(kubectl, "caller-3", "server")
+    system = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+    to_names = {"to": [system], "ports": [{"port": 53, "protocol": "UDP"}]}
+    kubectl.apply(policy("names", policyTypes=["Egress"], egress=[to_names]))
+    assert asked(kubectl, "caller-4", "server") == "hello from a pod\n"
 
 
 def test_commands_logs_and_ports_come_through(kubectl: Kubectl) -> None:
