@@ -19,6 +19,7 @@ from parts.versions import read_versions
 
 COMPONENTS = Path(__file__).resolve().parent / "components"
 CONTAINERD = "github.com/containerd/containerd/v2"
+KNATIVE_SERVING = ("controller", "webhook", "activator", "autoscaler", "queue")
 
 # Group to binaries, each with the package that it is built from.
 GROUPS: Mapping[str, Mapping[str, str]] = {
@@ -32,6 +33,20 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     "coredns": {"coredns": "."},
     "network-policies": {"kube-network-policies": "sigs.k8s.io/kube-network-policies/cmd"},
     "metrics-server": {"metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server"},
+    # One module graph for all that KServe's own go.mod ties together: what they share is compiled once.
+    "serving": {
+        "kserve-manager": "github.com/kserve/kserve/cmd/manager",
+        **{f"knative-{name}": f"knative.dev/serving/cmd/{name}" for name in KNATIVE_SERVING},
+        "knative-migrate": "knative.dev/pkg/apiextensions/storageversion/cmd/migrate",
+        "knative-cleanup": "knative.dev/serving/pkg/cleanup/cmd/cleanup",
+        "knative-operator": "knative.dev/operator/cmd/operator",
+        "knative-operator-webhook": "knative.dev/operator/cmd/webhook",
+        "net-gateway-api-controller": "knative.dev/net-gateway-api/cmd/controller",
+        "net-gateway-api-webhook": "knative.dev/net-gateway-api/cmd/webhook",
+        "helm": "helm.sh/helm/v3/cmd/helm",
+    },
+    "istio": {name: f"istio.io/istio/pilot/cmd/{name}" for name in ("pilot-discovery", "pilot-agent")},
+    "cert-manager": {"cert-manager": "."},
 }
 
 # What a release's own build would say, so that a binary knows its version: group to variables of the linker.
