@@ -42,8 +42,8 @@ knative knative-serving controller
 knative knative-serving webhook
 knative knative-serving autoscaler
 knative knative-serving activator
-knative knative-serving net-istio-controller
-knative knative-serving net-istio-webhook
+knative knative-serving $INGRESS-controller
+knative knative-serving $INGRESS-webhook
 kserve kserve kserve-controller-manager
 TXT
 }

@@ -125,7 +125,7 @@ step_knative() {
     die "the operator did not install Knative Serving; see: kubectl describe knativeserving --all-namespaces"
   run kubectl wait "${one[@]}" --for=condition=Ready ||
     die "Knative Serving is not ready; see: kubectl describe knativeserving --all-namespaces"
-  rollout knative-serving controller webhook autoscaler activator net-istio-controller net-istio-webhook
+  rollout knative-serving controller webhook autoscaler activator "$INGRESS-controller" "$INGRESS-webhook"
 }
 
 step_kserve() {

@@ -50,7 +50,11 @@ load_file() {
   done <"$1"
 }
 
-load_versions() { load_file "$PLATFORM_DIR/versions.env"; }
+# PLATFORM_VERSIONS: a file whose lines win over versions.env.
+load_versions() {
+  load_file "$PLATFORM_DIR/versions.env"
+  [[ -z ${PLATFORM_VERSIONS:-} ]] || load_file "$PLATFORM_VERSIONS"
+}
 
 load_settings() {
   local key
@@ -86,8 +90,14 @@ derive_settings() {
     sidecar) INJECTION=enabled ;;
     *) die "MESH is gateway or sidecar, not $MESH" ;;
   esac
+  # INGRESS names what turns Knative's routes into the gateway's; net-gateway-api does it by Gateway API.
+  case ${INGRESS:-net-istio} in
+    net-istio) INGRESS=net-istio INGRESS_CLASS=istio.ingress.networking.knative.dev ;;
+    net-gateway-api) INGRESS_CLASS=gateway-api.ingress.networking.knative.dev ;;
+    *) die "INGRESS is net-istio or net-gateway-api, not $INGRESS" ;;
+  esac
   # The templates take these by name.
-  export REPLICAS SPREAD REPLICAS_BUT_ONE ACME_SERVER MONITOR_GROUP INJECTION
+  export REPLICAS SPREAD REPLICAS_BUT_ONE ACME_SERVER MONITOR_GROUP INJECTION INGRESS INGRESS_CLASS
 }
 
 # Print a template with ${NAME} filled from the settings; a name nobody set is an error, not an empty string.

@@ -43,10 +43,12 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "knative-operator-webhook": "knative.dev/operator/cmd/webhook",
         "net-gateway-api-controller": "knative.dev/net-gateway-api/cmd/controller",
         "net-gateway-api-webhook": "knative.dev/net-gateway-api/cmd/webhook",
+        "kube-rbac-proxy": "github.com/brancz/kube-rbac-proxy/cmd/kube-rbac-proxy",
         "helm": "helm.sh/helm/v3/cmd/helm",
     },
     "istio": {name: f"istio.io/istio/pilot/cmd/{name}" for name in ("pilot-discovery", "pilot-agent")},
     "cert-manager": {"cert-manager": "."},
+    "redis-exporter": {"redis_exporter": "github.com/oliver006/redis_exporter"},
 }
 
 # What a release's own build would say, so that a binary knows its version: group to variables of the linker.
