@@ -19,6 +19,7 @@ from parts.versions import read_versions
 
 COMPONENTS = Path(__file__).resolve().parent / "components"
 CONTAINERD = "github.com/containerd/containerd/v2"
+PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
 KNATIVE_SERVING = ("controller", "webhook", "activator", "autoscaler", "queue")
 
 # Group to binaries, each with the package that it is built from.
@@ -46,7 +47,13 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "kube-rbac-proxy": "github.com/brancz/kube-rbac-proxy/cmd/kube-rbac-proxy",
         "helm": "helm.sh/helm/v3/cmd/helm",
     },
-    "istio": {name: f"istio.io/istio/pilot/cmd/{name}" for name in ("pilot-discovery", "pilot-agent")},
+    # And one for the two that use the same Kubernetes client.
+    "istio": {
+        "pilot-discovery": "istio.io/istio/pilot/cmd/pilot-discovery",
+        "pilot-agent": "istio.io/istio/pilot/cmd/pilot-agent",
+        "prometheus-operator": f"{PROMETHEUS_OPERATOR}/cmd/operator",
+        "prometheus-config-reloader": f"{PROMETHEUS_OPERATOR}/cmd/prometheus-config-reloader",
+    },
     "cert-manager": {"cert-manager": "."},
     "redis-exporter": {"redis_exporter": "github.com/oliver006/redis_exporter"},
 }

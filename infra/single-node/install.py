@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import images
-from parts import charts, go_modules, knative_release, platform_images
+from parts import charts, go_modules, knative_release, monitoring, platform_images
 from parts.layout import REPOSITORY, Layout
 from parts.versions import read_versions
 
 HERE = Path(__file__).resolve().parent
 PLATFORM = REPOSITORY / "infra" / "platform"
-STEPS = ("check", "namespaces", "cert_manager", "istio", "certificate", "knative", "kserve")
+STEPS = ("check", "namespaces", "cert_manager", "istio", "certificate", "knative", "kserve", "prometheus", "verify")
 # The versions that the platform's scripts know by these names.
 VERSIONS = ("CERT_MANAGER_VERSION", "ISTIO_VERSION", "KNATIVE_OPERATOR_VERSION", "KSERVE_VERSION")
 FIELD_MANAGER = "single-node"
@@ -51,7 +51,11 @@ class Installation:
         """Run install.sh's steps from one on, and the node's own objects before those that need them."""
         prepared = charts.prepare(self._layout.output, versions=self._versions)
         environment = self._environment(prepared)
-        own = {"istio": self._apply_gateway_api, "knative": self._apply_ingress_controller}
+        own = {
+            "istio": self._apply_gateway_api,
+            "knative": self._apply_ingress_controller,
+            "prometheus": self._apply_prometheus,
+        }
         for step in STEPS[STEPS.index(first) :]:
             began_s = time.monotonic()
             own.get(step, lambda: None)()
@@ -88,6 +92,13 @@ class Installation:
         named = platform_images.names(self._versions)
         self._apply(knative_release.gateway_api_controller(module, images=named))
         self._apply((HERE / "objects" / "gateways.yaml").read_text())
+
+    def _apply_prometheus(self) -> None:
+        module = go_modules.directory("istio", "github.com/prometheus-operator/prometheus-operator")
+        named = platform_images.names(self._versions)
+        self._apply(monitoring.operator(module, images={name: named[name] for name in platform_images.MONITORING}))
+        version = monitoring.prometheus_version(platform_images.installed("prometheus"))
+        self._apply(monitoring.objects(version=version))
 
     def _apply(self, text: str) -> None:
         command = ["kubectl", f"--kubeconfig={self._layout.kubeconfig}", "apply", "--server-side", "--force-conflicts"]

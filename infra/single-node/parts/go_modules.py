@@ -1,4 +1,4 @@
-"""Where the sources of a Go module lie on this machine: charts, manifests and templates are read there, never copied here."""
+"""Where a Go module's sources lie on this machine: charts, manifests, templates are read there, never copied here."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Images of the platform, and of what the manifests name from public registries: each holds one program and what it needs."""
+"""Images of the platform, and of what the manifests name of others: each holds one program and what it needs."""
 
 import re
 import shutil
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import images
-from parts import go_modules, knative_release
-from parts.layout import Layout
+import yaml
+from parts import go_modules, knative_release, monitoring
+from parts.layout import REPOSITORY, Layout
 
 REGISTRY = "dev.local/single-node"
-# The names that manifests/base/redis/deployment.yaml gives; what is in them is this machine's Redis and the exporter's module.
-REDIS = "docker.io/library/redis:8.2.2-bookworm"
-REDIS_EXPORTER = "docker.io/oliver006/redis_exporter:{REDIS_EXPORTER_VERSION}"
+REDIS = REPOSITORY / "manifests" / "base" / "redis" / "deployment.yaml"
+MONITORING = ("prometheus-operator", "prometheus-config-reloader")
 ISTIO_USER = "1337:1337"
 NOBODY = "65532:65532"
 
@@ -55,8 +55,9 @@ def names(versions: Mapping[str, str]) -> dict[str, str]:
         "knative-operator-webhook": versions["KNATIVE_OPERATOR_VERSION"],
         "net-gateway-api": versions["NET_GATEWAY_API_VERSION"],
         "knative": versions["KNATIVE_SERVING_VERSION"],
+        "prometheus": versions["PROMETHEUS_OPERATOR_VERSION"],
     }
-    programs = ["knative-operator", "knative-operator-webhook", *knative_release.PROGRAMS.values()]
+    programs = ["knative-operator", "knative-operator-webhook", *MONITORING, *knative_release.PROGRAMS.values()]
     made = {}
     for program in programs:
         tag = tags[max((prefix for prefix in tags if program.startswith(prefix)), key=len)]
@@ -94,10 +95,16 @@ def load(layout: Layout, *, versions: Mapping[str, str]) -> list[str]:
 
 def every_image(layout: Layout, *, versions: Mapping[str, str]) -> list[Image]:
     """Give all of them."""
-    return [*_knative(layout, versions), *_istio(layout, versions), *_others(layout, versions), *_redis(layout, versions)]
+    return [
+        *_programs(layout, versions),
+        *_istio(layout, versions),
+        *_others(layout, versions),
+        *_redis(layout),
+        *_prometheus(),
+    ]
 
 
-def _knative(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
+def _programs(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
     named = names(versions)
     operator = go_modules.directory("serving", "knative.dev/operator")
     carried = knative_release.carried(operator, version=versions["KNATIVE_SERVING_VERSION"], images=named)
@@ -114,7 +121,9 @@ def _knative(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
 
 def _istio(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
     version = versions["ISTIO_VERSION"]
-    template = go_modules.directory("istio", "istio.io/istio") / "tools" / "packaging" / "common" / "envoy_bootstrap.json"
+    template = (
+        go_modules.directory("istio", "istio.io/istio") / "tools" / "packaging" / "common" / "envoy_bootstrap.json"
+    )
     envoy = _envoy(layout, versions["ENVOY_VERSION"])
     proxy = {
         "usr/local/bin/pilot-agent": _compiled(layout, "pilot-agent"),
@@ -127,6 +136,12 @@ def _istio(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
         Image(name=f"{REGISTRY}/pilot:{version}", files=pilot, user=ISTIO_USER),
         Image(name=f"{REGISTRY}/proxyv2:{version}", files=proxy, user=ISTIO_USER),
     ]
+
+
+def _prometheus() -> list[Image]:
+    program = installed("prometheus")
+    name = f"{REGISTRY}/prometheus:{monitoring.prometheus_version(program)}"
+    return [Image(name=name, files={"bin/prometheus": program, **_libraries(program)})]
 
 
 def _others(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
@@ -146,11 +161,14 @@ def _others(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
     return made
 
 
-def _redis(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
-    server, shell = _installed("redis-server"), _installed("sh")
+def _redis(layout: Layout) -> list[Image]:
+    """Make the two images that the manifests' Redis names, of this machine's Redis and the exporter's module."""
+    containers = yaml.safe_load(REDIS.read_text())["spec"]["template"]["spec"]["containers"]
+    names = {container["name"]: container["image"] for container in containers}
+    server, shell = installed("redis-server"), installed("sh")
     files = {"usr/bin/redis-server": server, "bin/sh": shell, **_libraries(server), **_libraries(shell)}
     exporter = {"redis_exporter": _compiled(layout, "redis_exporter")}
-    return [Image(name=REDIS, files=files), Image(name=REDIS_EXPORTER.format(**versions), files=exporter)]
+    return [Image(name=names["redis"], files=files), Image(name=names["exporter"], files=exporter)]
 
 
 def _compiled(layout: Layout, program: str) -> Path:
@@ -160,7 +178,8 @@ def _compiled(layout: Layout, program: str) -> Path:
     return path
 
 
-def _installed(program: str) -> Path:
+def installed(program: str) -> Path:
+    """Find a program of this machine; raises MissingProgramError."""
     found = shutil.which(program)
     if found is None:
         raise MissingProgramError(f"{program} is not on PATH; Debian has it in a package")

@@ -1,0 +1,46 @@
+"""Prometheus on the node: its operator out of the module's own bundle, and one Prometheus, this machine's, under it."""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+
+import yaml
+
+NAMESPACE = "monitoring"
+OBJECTS = Path(__file__).resolve().parents[1] / "objects" / "prometheus.yaml"
+
+
+def prometheus_version(program: Path) -> str:
+    """Ask a Prometheus for its version, without what a distribution adds."""
+    said = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"version (\d+\.\d+\.\d+)", said.stdout + said.stderr)
+    if found is None:
+        raise ValueError(f"{program} does not say its version")
+    return found[1]
+
+
+def operator(module: Path, *, images: Mapping[str, str]) -> str:
+    """Give the operator's objects, in the namespace that the platform has for monitoring.
+
+    Args:
+        module: the folder of the operator's module.
+        images: of ``prometheus-operator`` and ``prometheus-config-reloader``.
+    """
+    text = (module / "bundle.yaml").read_text()
+    for program, image in images.items():
+        text = re.sub(rf"quay\.io/prometheus-operator/{program}:[\w.]+", image, text)
+    documents = [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
+    for document in documents:
+        for named in (document["metadata"], *document.get("subjects", ())):
+            if named.get("namespace") == "default":
+                named["namespace"] = NAMESPACE
+        if document["kind"] == "Deployment":
+            document["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "20m"
+    return str(yaml.dump_all(documents, Dumper=yaml.CSafeDumper))
+
+
+def objects(*, version: str) -> str:
+    """Give the Prometheus and its rights."""
+    return Template(OBJECTS.read_text()).substitute(PROMETHEUS_VERSION=version)
