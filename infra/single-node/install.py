@@ -1,7 +1,8 @@
 """Installs the platform on the single node: ``install.py [--from STEP]``.
 
-What installs it is infra/platform/install.sh, with its own values and objects; only where things come from differs: charts
-out of Go modules, images of programs compiled here. README.md lists the differences. Run again, it changes nothing.
+What installs it is infra/platform/install.sh, with its own values and objects; only where things come from differs:
+charts out of Go modules, images of programs compiled here. README.md lists the differences. Run again, it changes
+nothing.
 """
 
 import argparse

@@ -32,6 +32,8 @@ _KEEP_ALIVE_S = 30.0  # below the SDK server's 65 s, so that it is this side tha
 _RETRY_PAUSE_S = (0.02, 0.1)
 _VERSION_ROUNDS = 4
 _LONGEST_RETRY_AFTER_S = 60
+# How Knative's queue-proxy and activator begin their 503 when too many wait already; no `Retry-After` comes with it.
+_KNATIVE_QUEUE_FULL = b"pending request queue full"
 _METADATA_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 
 
@@ -158,8 +160,9 @@ class PredictorClient:
             else:
                 if status == 200:
                     return _read(answer, texts=len(texts))
-                # A queue that is full says when to come back; a proxy that found no pod does not, and may have one now.
-                if status != 503 or retry_after is not None or attempt == 2 or left_s < 2 * _RETRY_PAUSE_S[1]:
+                # A full queue would only get longer; a proxy that found no pod may have one now.
+                full = retry_after is not None or answer.startswith(_KNATIVE_QUEUE_FULL)
+                if status != 503 or full or attempt == 2 or left_s < 2 * _RETRY_PAUSE_S[1]:
                     raise _error_of(status, retry_after)
             await asyncio.sleep(random.uniform(*_RETRY_PAUSE_S))  # noqa: S311  # jitter
         raise PredictorUnavailableError

@@ -277,6 +277,19 @@ async def test_full_queue_that_says_when_to_come_back_is_not_asked_again(
     assert len(predictor.calls) == 1
 
 
+async def test_full_queue_of_knative_is_not_asked_again_and_says_when_to_come_back(
+    client: Make, predictor: PredictorDouble
+) -> None:
+    async def full(_: web.Request) -> web.Response:
+        return web.Response(status=503, text="pending request queue full\n")
+
+    predictor.intercept = full
+    with pytest.raises(PredictorUnavailableError) as caught:
+        await (await client()).score(["a"], [])
+    assert caught.value.retry_after_s == 1
+    assert len(predictor.calls) == 1
+
+
 async def test_retry_does_not_use_a_kept_connection(client: Make, predictor: PredictorDouble) -> None:
     one = await client()
     ports: list[object] = []
