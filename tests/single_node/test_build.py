@@ -25,6 +25,23 @@ MODULES = {
     "COREDNS_VERSION": ("coredns", "github.com/coredns/coredns"),
     "KUBE_NETWORK_POLICIES_VERSION": ("network-policies", "sigs.k8s.io/kube-network-policies"),
     "METRICS_SERVER_VERSION": ("metrics-server", "sigs.k8s.io/metrics-server"),
+    "HELM_VERSION": ("serving", "helm.sh/helm/v3"),
+    "KSERVE_VERSION": ("serving", "github.com/kserve/kserve"),
+    "KNATIVE_SERVING_MODULE_VERSION": ("serving", "knative.dev/serving"),
+    "KNATIVE_OPERATOR_VERSION": ("serving", "knative.dev/operator"),
+    "NET_GATEWAY_API_VERSION": ("serving", "knative.dev/net-gateway-api"),
+    "KUBE_RBAC_PROXY_VERSION": ("serving", "github.com/brancz/kube-rbac-proxy"),
+    "ISTIO_VERSION": ("istio", "istio.io/istio"),
+    "PROMETHEUS_OPERATOR_VERSION": ("istio", "github.com/prometheus-operator/prometheus-operator"),
+    "CERT_MANAGER_VERSION": ("cert-manager", "github.com/cert-manager/cert-manager"),
+    "REDIS_EXPORTER_VERSION": ("redis-exporter", "github.com/oliver006/redis_exporter"),
+}
+# Where the node's version is not the platform's: what the Go module proxy has nearest.
+DIFFERENT = {
+    "KUBERNETES_VERSION": "the platform names the minor, the node a patch of it",
+    "ISTIO_VERSION": "releases are not tagged as Go modules; this is a day of the next minor's branch",
+    "KNATIVE_OPERATOR_VERSION": "the operator's module counts as Knative's modules do; v0.48 is 1.21",
+    "KNATIVE_SERVING_VERSION": "the newest of 1.21 that the operator's module carries",
 }
 
 
@@ -50,6 +67,21 @@ def test_kubernetes_staging_modules_are_of_the_same_release() -> None:
 
 def test_kubernetes_is_the_platforms() -> None:
     assert read_versions()["KUBERNETES_VERSION"].startswith(f"v{PLATFORM['KUBERNETES_VERSION']}.")
+
+
+def test_versions_are_the_platforms_but_for_those_with_a_reason() -> None:
+    versions = read_versions()
+    assert {name for name in versions.keys() & PLATFORM.keys() if versions[name] != PLATFORM[name]} == set(DIFFERENT)
+
+
+def test_knative_is_of_the_platforms_minor() -> None:
+    versions = read_versions()
+    major, minor, _ = PLATFORM["KNATIVE_SERVING_VERSION"].split(".")
+    assert versions["KNATIVE_SERVING_VERSION"].startswith(f"{major}.{minor}.")
+    # Knative's modules count 27 less.
+    assert (
+        versions["KNATIVE_SERVING_MODULE_VERSION"] == f"v0.{int(minor) + 27}.{versions['KNATIVE_SERVING_VERSION'][-1]}"
+    )
 
 
 @pytest.mark.parametrize("group", build.GROUPS)
