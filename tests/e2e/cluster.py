@@ -117,10 +117,22 @@ class Cluster:
             _content_type="application/json-patch+json",
         )  # fmt: skip
 
-    def host(self) -> str:
-        """Give the host under which the gateway knows the service."""
+    def url(self) -> tuple[str, str]:
+        """Give the scheme and the host under which the gateway knows the service."""
         url: str = self.service()["status"]["url"]
-        return url.split("://", 1)[1]
+        scheme, host = url.split("://", 1)
+        return scheme, host
+
+    def gateway_authority(self) -> str | None:
+        """Give the certificate authority of the gateway's certificate; None where it names none, as public ones do."""
+        try:
+            secret = self._core.read_namespaced_secret("gateway-certificate", "istio-system")
+        except ApiException as error:
+            if error.status in (403, 404):
+                return None
+            raise
+        found = (secret.data or {}).get("ca.crt")
+        return base64.b64decode(found).decode() if found else None
 
     def traffic(self, component: str) -> dict[str, int]:
         """Give the percentage each revision of a component gets."""

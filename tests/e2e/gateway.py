@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import socket
+import ssl
 import threading
 import time
 import urllib.parse
@@ -34,19 +36,20 @@ class Gateway:
     """The service behind a gateway.
 
     Args:
-        url: the gateway's address, ``http://host[:port]``.
-        host: the Host header that chooses the service.
+        url: the gateway's address, ``http://host[:port]`` or ``https://host[:port]``.
+        host: the Host header that chooses the service; with TLS the certificate has to be this name's.
+        authority: PEM of the certificate authority to trust; None for this machine's own list.
     """
 
-    def __init__(self, *, url: str, host: str) -> None:
+    def __init__(self, *, url: str, host: str, authority: str | None = None) -> None:
         self.url = url.rstrip("/")
         self.host = host
+        self.authority = authority
         self._parts = urllib.parse.urlsplit(self.url)
 
     def post(self, texts: Sequence[str]) -> Reply:
         """Post texts to ``/predict``."""
-        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(self._parts.netloc, timeout=_PATIENCE_S)
+        connection = self._connection()
         try:
             connection.request("POST", "/predict", json.dumps({"text": texts}), {"host": self.host})
             answer = connection.getresponse()
@@ -60,6 +63,27 @@ class Gateway:
             return Reply(status=0, cache=None, version=None, body=b"")
         finally:
             connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._parts.scheme == "https":
+            return _NamedConnection(self._parts.netloc, name=self.host, authority=self.authority)
+        return http.client.HTTPConnection(self._parts.netloc, timeout=_PATIENCE_S)
+
+
+class _NamedConnection(http.client.HTTPConnection):
+    """TLS to an address under a name that need not be in any DNS."""
+
+    default_port = http.client.HTTPS_PORT
+
+    def __init__(self, address: str, *, name: str, authority: str | None) -> None:
+        super().__init__(address, timeout=_PATIENCE_S)
+        self._name = name
+        self._tls = ssl.create_default_context(cadata=authority)
+
+    def connect(self) -> None:
+        super().connect()
+        plain: socket.socket = self.sock
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self._name)
 
 
 class Trickle:

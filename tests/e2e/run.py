@@ -47,7 +47,9 @@ def run(
         cluster.ensure_cache_secret()
         cluster.apply(documents)
         cluster.wait_ready(timeout_s=limits.ready_s)
-        gateway = Gateway(url=gateway_url or f"http://{cluster.gateway_address()}", host=cluster.host())
+        scheme, host = cluster.url()
+        url = gateway_url or f"{scheme}://{cluster.gateway_address()}"
+        gateway = Gateway(url=url, host=host, authority=cluster.gateway_authority())
         pods = {component: max(1, cluster.ready_pods(component)) for component in ("transformer", "predictor")}
         checks: dict[str, Callable[[], str]] = {
             "answer and cache": lambda: answers_and_caches(gateway),

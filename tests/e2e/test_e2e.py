@@ -1,7 +1,9 @@
 """The end-to-end run's own logic, against an API server and a gateway that answer as recorded."""
 
+import base64
 import copy
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from e2e.checks import Limits
 from e2e.cluster import Cluster, ClusterError, Document, in_order, path_of
 from e2e.gateway import Gateway, Trickle
 from e2e.run import run
+from support.certificates import self_signed
 from support.programs import require
 
 from manifests.render import choices, render
@@ -25,7 +28,7 @@ FAST = Limits(ready_s=5, scale_out_s=5, scale_down_s=5)
 class Service:
     """A gateway with the service behind it; ``status`` and ``caches`` say how it behaves."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.status = 200
         self.caches = True
         self.hosts: set[str] = set()
@@ -51,9 +54,11 @@ class Service:
                 """Keep quiet."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
         self._server.shutdown()
@@ -215,6 +220,34 @@ def test_gateway_without_an_address_is_said(cluster: Cluster, api: ApiDouble) ->
         cluster.gateway_address()
     api.objects[path]["status"]["loadBalancer"] = {"ingress": [{"ip": "192.0.2.7"}]}
     assert cluster.gateway_address() == "192.0.2.7"
+
+
+def test_a_gateway_with_tls_is_trusted_by_its_authority_and_for_its_host_alone(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path, host="sentiment.example.com")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    service = Service(tls=tls)
+
+    def status(host: str, authority: str | None) -> int:
+        return Gateway(url=service.url, host=host, authority=authority).post(["a"]).status
+
+    try:
+        authority = certificate.read_text()
+        assert status("sentiment.example.com", authority) == 200
+        assert status("other.example.com", authority) == 0
+        assert status("sentiment.example.com", None) == 0
+    finally:
+        service.close()
+
+
+def test_the_gateways_authority_is_read_from_its_certificate(api: ApiDouble, cluster: Cluster) -> None:
+    assert cluster.gateway_authority() is None
+    path = "/api/v1/namespaces/istio-system/secrets/gateway-certificate"
+    # Public authorities are on everybody's list; cert-manager leaves them out of the Secret.
+    api.objects[path] = {"kind": "Secret", "data": {"tls.crt": ""}}
+    assert cluster.gateway_authority() is None
+    api.objects[path] = {"kind": "Secret", "data": {"ca.crt": base64.b64encode(b"PEM").decode()}}
+    assert cluster.gateway_authority() == "PEM"
 
 
 def test_nobody_at_the_gateway_is_a_failed_request() -> None:

@@ -1,8 +1,6 @@
 """The transformer with a real redis-server: what it stores, and every way a Redis can go wrong."""
 
 import asyncio
-import datetime
-import ipaddress
 import ssl
 import struct
 import time
@@ -13,9 +11,7 @@ from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from support.certificates import self_signed
 from support.predictor_double import PredictorDouble, prediction, scores
 from support.redis_server import RedisServer, redis_server
 from support.tcp_proxy import TcpProxy
@@ -362,29 +358,8 @@ async def test_works_over_a_unix_socket(run: Run, redis: RedisServer) -> None:
         await eventually(lambda: hits(client, "a"))
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a self-signed certificate for the loopback address."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "redis")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(
-            name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(1)
-        )
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = folder / "ca.pem", folder / "key.pem"
-    certificate_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return certificate_file, key_file
-
-
 async def test_works_over_tls_and_checks_the_certificate(run: Run, redis: RedisServer, tmp_path: Path) -> None:
-    certificate_file, key_file = certificate(tmp_path)
+    certificate_file, key_file = self_signed(tmp_path, host="127.0.0.1")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate_file, key_file)
     proxy = TcpProxy(target_port=redis.port, tls=context)
