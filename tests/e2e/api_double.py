@@ -23,6 +23,9 @@ class ApiDouble:
         canary_share: percentage that a canary really gets, None for what was asked.
         pods: pods by component, all Ready but for those that are leaving or starting.
         objects: what was applied, by path.
+        groups: API groups that are served.
+        refused: what admission says of an object, by path.
+        warned: what it warns of, by path.
         log: method and path of every request.
     """
 
@@ -33,6 +36,9 @@ class ApiDouble:
         self.pods = {"transformer": 1, "predictor": 1}
         self.leaving = self.starting = 0
         self.objects: dict[str, dict[str, Any]] = {}
+        self.groups = ["apps", "serving.kserve.io"]
+        self.refused: dict[str, str] = {}
+        self.warned: dict[str, str] = {}
         self.log: list[str] = []
         self._looks = 0
         self._revision = 0
@@ -58,9 +64,17 @@ class ApiDouble:
         """Answer one request."""
         self.log.append(f"{method} {path}")
         if method == "PATCH":
-            return 200, self._patch(path, json.loads(body))
+            if path in self.refused:
+                return 400, {"kind": "Status", "code": 400, "message": self.refused[path]}
+            said = json.loads(body)
+            return 200, said if query.get("dryRun") == ["All"] else self._patch(path, said)
         if method == "POST":
             return 201, json.loads(body)
+        return self._look(method, path, query)
+
+    def _look(self, method: str, path: str, query: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
+        if path == "/apis/":
+            return 200, {"kind": "APIGroupList", "groups": [_group(name) for name in self.groups]}
         if path.endswith("/pods"):
             component = query["labelSelector"][0].rsplit("component=", 1)[1]
             return 200, {"kind": "PodList", "items": self._pods(component)}
@@ -133,6 +147,8 @@ class ApiDouble:
                 content = json.dumps(said).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
+                if parts.path in outer.warned:
+                    self.send_header("warning", f'299 - "{outer.warned[parts.path]}"')
                 self.send_header("content-length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -167,3 +183,8 @@ def _pod(component: str, number: int) -> dict[str, Any]:
         "spec": {"containers": []},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
     }
+
+
+def _group(name: str) -> dict[str, Any]:
+    version = {"groupVersion": f"{name}/v1", "version": "v1"}
+    return {"name": name, "versions": [version], "preferredVersion": version}

@@ -74,6 +74,16 @@ class Cluster:
         for document in in_order(documents):
             self._call("PATCH", path_of(document), [("fieldManager", MANAGER), ("force", "true")], json.dumps(document))
 
+    def dry_run(self, document: Document) -> list[str]:
+        """Apply an object as far as admission and no further; give what the cluster warns of."""
+        query = [("fieldManager", MANAGER), ("force", "true"), ("dryRun", "All")]
+        headers = self._call("PATCH", path_of(document), query, json.dumps(document))
+        return [text for name, text in headers.items() if name.lower() == "warning"]
+
+    def groups(self) -> set[str]:
+        """Give the API groups that the cluster serves."""
+        return {group.name for group in client.ApisApi().get_api_versions().groups}
+
     def delete(self, documents: Iterable[Document]) -> None:
         """Delete objects, in reverse; what is gone already is no matter."""
         for document in reversed(in_order(documents)):
@@ -176,7 +186,9 @@ class Cluster:
         ]
         return "; ".join(wrong) or "no condition yet"
 
-    def _call(self, method: str, path: str, query: Sequence[tuple[str, str]], body: str | None = None) -> None:
+    def _call(
+        self, method: str, path: str, query: Sequence[tuple[str, str]], body: str | None = None
+    ) -> Mapping[str, str]:
         api = self._core.api_client
         headers = {"Accept": "application/json", "Content-Type": "application/apply-patch+yaml"}
         response = api.call_api(
@@ -188,3 +200,4 @@ class Cluster:
         response.read()
         if response.status >= 300:
             raise ApiException(http_resp=response)
+        return dict(response.getheaders() or {})

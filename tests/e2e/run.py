@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
+from e2e.admission import Combination, combinations, everything_admitted
 from e2e.checks import (
     CheckError,
     Limits,
@@ -37,6 +38,7 @@ def run(
     keep: bool = False,
     limits: Limits | None = None,
     load: Load = k6_spike,
+    offered: Sequence[Combination] = (),
     say: Callable[[str], object] = print,
 ) -> bool:
     """Do everything; say a line for each check and whether all held. What was applied goes again unless ``keep``."""
@@ -52,6 +54,7 @@ def run(
         gateway = Gateway(url=url, host=host, authority=cluster.gateway_authority())
         pods = {component: max(1, cluster.ready_pods(component)) for component in ("transformer", "predictor")}
         checks: dict[str, Callable[[], str]] = {
+            "admission": lambda: everything_admitted(cluster, offered),
             "answer and cache": lambda: answers_and_caches(gateway),
             "canary": lambda: canary_and_promotion(cluster, gateway, limits),
             "scale-out": lambda: scale_out(cluster, gateway, limits, load),
@@ -92,7 +95,10 @@ def main() -> int:
     text = render(arguments.overlay, arguments.component, parse_settings("\n".join(arguments.set)))
     documents = [document for document in yaml.safe_load_all(text) if document]
     cluster = Cluster(kubeconfig=arguments.kubeconfig, context=arguments.context)
-    return 0 if run(cluster, documents, gateway_url=arguments.gateway, keep=arguments.keep) else 1
+    held = run(
+        cluster, documents, gateway_url=arguments.gateway, keep=arguments.keep, offered=list(combinations())
+    )  # fmt: skip
+    return 0 if held else 1
 
 
 if __name__ == "__main__":

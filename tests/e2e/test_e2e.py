@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from e2e.admission import combinations, everything_admitted
 from e2e.api_double import SERVICE, ApiDouble
-from e2e.checks import Limits
+from e2e.checks import CheckError, Limits
 from e2e.cluster import Cluster, ClusterError, Document, in_order, path_of
 from e2e.gateway import Gateway, Trickle
 from e2e.run import run
@@ -125,7 +126,8 @@ def test_healthy_cluster_passes_every_check_and_is_left_as_found(
 ) -> None:
     told = Told()
     assert run(cluster, documents, gateway_url=service.url, limits=FAST, load=grows(api, to=3), say=told), told.lines
-    assert [line[6:24].strip() for line in told.lines[:-1]] == ["answer and cache", "canary", "scale-out", "scale-down"]
+    names = ["admission", "answer and cache", "canary", "scale-out", "scale-down"]
+    assert [line[6:24].strip() for line in told.lines[:-1]] == names
     assert service.hosts == {"sentiment.sentiment.example.com"}
     assert api.objects == {}
 
@@ -220,6 +222,31 @@ def test_gateway_without_an_address_is_said(cluster: Cluster, api: ApiDouble) ->
         cluster.gateway_address()
     api.objects[path]["status"]["loadBalancer"] = {"ingress": [{"ip": "192.0.2.7"}]}
     assert cluster.gateway_address() == "192.0.2.7"
+
+
+def test_every_combination_is_offered_and_none_kept(api: ApiDouble, cluster: Cluster) -> None:
+    require("kubectl", package="kubernetes-client")
+    said = everything_admitted(cluster, [("local", ()), ("local", ("monitoring-azure",))])
+    assert api.objects == {}
+    assert "PATCH " + SERVICE in api.log
+    assert said.endswith(
+        "of 2 combinations admitted without a warning; not known here: azmonitoring.coreos.com, networking.k8s.io, "
+        "policy, security.istio.io"
+    )
+
+
+@pytest.mark.parametrize("way", ["refused", "warned"])
+def test_what_admission_says_of_an_object_is_found(api: ApiDouble, cluster: Cluster, way: str) -> None:
+    require("kubectl", package="kubernetes-client")
+    getattr(api, way)[SERVICE] = "no such thing"
+    with pytest.raises(CheckError, match=f"^local: {SERVICE}: .*no such thing"):
+        everything_admitted(cluster, [("local", ())])
+
+
+def test_every_overlay_and_every_component_is_offered() -> None:
+    offered = list(combinations())
+    assert {overlay for overlay, _ in offered} == set(choices("overlays"))
+    assert {name for _, names in offered for name in names} == set(choices("components"))
 
 
 def test_a_gateway_with_tls_is_trusted_by_its_authority_and_for_its_host_alone(tmp_path: Path) -> None:

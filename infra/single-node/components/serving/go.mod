@@ -313,32 +313,26 @@ tool (
 	knative.dev/serving/pkg/cleanup/cmd/cleanup
 )
 
-replace sigs.k8s.io/controller-runtime => sigs.k8s.io/controller-runtime v0.22.5
+// As in KServe's own go.mod.
+replace (
+	github.com/expr-lang/expr => github.com/expr-lang/expr v1.17.7
+	github.com/lyft/protoc-gen-validate => github.com/envoyproxy/protoc-gen-validate v1.0.4
+	google.golang.org/grpc => google.golang.org/grpc v1.79.3
+	k8s.io/api => k8s.io/api v0.34.5
+	k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.34.3
+	k8s.io/apimachinery => k8s.io/apimachinery v0.34.5
+	k8s.io/apiserver => k8s.io/apiserver v0.34.3
+	k8s.io/client-go => k8s.io/client-go v0.34.5
+	k8s.io/code-generator => k8s.io/code-generator v0.34.3
+	k8s.io/component-base => k8s.io/component-base v0.34.3
+	k8s.io/component-helpers => k8s.io/component-helpers v0.34.3
+	sigs.k8s.io/controller-runtime => sigs.k8s.io/controller-runtime v0.22.5
+)
 
-replace k8s.io/api => k8s.io/api v0.34.5
-
-replace k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.34.3
-
-replace k8s.io/apimachinery => k8s.io/apimachinery v0.34.5
-
-replace k8s.io/apiserver => k8s.io/apiserver v0.34.3
-
-replace k8s.io/client-go => k8s.io/client-go v0.34.5
-
-replace k8s.io/code-generator => k8s.io/code-generator v0.34.3
-
-replace k8s.io/component-base => k8s.io/component-base v0.34.3
-
-replace k8s.io/component-helpers => k8s.io/component-helpers v0.34.3
-
-replace github.com/expr-lang/expr => github.com/expr-lang/expr v1.17.7
-
-replace google.golang.org/grpc => google.golang.org/grpc v1.79.3
-
-replace github.com/lyft/protoc-gen-validate => github.com/envoyproxy/protoc-gen-validate v1.0.4
-
-replace k8s.io/cli-runtime => k8s.io/cli-runtime v0.34.3
-
-replace k8s.io/kubectl => k8s.io/kubectl v0.34.3
-
-replace k8s.io/metrics => k8s.io/metrics v0.34.3
+// Of the same release as those above; and what Knative still calls a function of.
+replace (
+	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp => go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.64.0
+	k8s.io/cli-runtime => k8s.io/cli-runtime v0.34.3
+	k8s.io/kubectl => k8s.io/kubectl v0.34.3
+	k8s.io/metrics => k8s.io/metrics v0.34.3
+)

@@ -1,0 +1,56 @@
+"""Offers everything that the manifests can render to the cluster's admission, as dry runs on its side."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+import yaml
+from e2e.checks import CheckError
+from e2e.cluster import Cluster, Document, path_of
+from kubernetes.client.exceptions import ApiException
+
+from manifests.render import choices, render
+
+Combination = tuple[str, Sequence[str]]
+
+
+def combinations() -> Iterator[Combination]:
+    """Give every overlay alone, then every component on the overlay that anyone starts with."""
+    yield from ((overlay, ()) for overlay in choices("overlays"))
+    yield from (("local", (component,)) for component in choices("components"))
+
+
+def everything_admitted(cluster: Cluster, offered: Sequence[Combination]) -> str:
+    """Admission takes every object of every combination and warns of none.
+
+    Kinds of groups that the cluster does not serve, such as a cloud's own, are named and passed over.
+    """
+    groups = cluster.groups()
+    unknown: set[str] = set()
+    wrong: list[str] = []
+    seen: set[str] = set()
+    for overlay, components in offered:
+        name = "+".join([overlay, *components])
+        for document in yaml.safe_load_all(render(overlay, list(components), {})):
+            text = json.dumps(document, sort_keys=True)
+            group = document["apiVersion"].rpartition("/")[0]
+            if text in seen:
+                continue
+            seen.add(text)
+            if group and group not in groups:
+                unknown.add(group)
+                continue
+            wrong += [f"{name}: {path_of(document)}: {sentence}" for sentence in _objections(cluster, document)]
+    if wrong:
+        raise CheckError("; ".join(wrong))
+    words = f"{len(seen)} objects of {len(offered)} combinations admitted without a warning"
+    return f"{words}; not known here: {', '.join(sorted(unknown))}" if unknown else words
+
+
+def _objections(cluster: Cluster, document: Document) -> list[str]:
+    try:
+        return cluster.dry_run(document)
+    except ApiException as error:
+        try:
+            return [str(json.loads(error.body)["message"])]
+        except (KeyError, TypeError, ValueError):
+            return [str(error.body)]
