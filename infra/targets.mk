@@ -34,6 +34,7 @@ SINGLE_NODE := infra/single-node
 cluster: $(VENV)/.dev ## A real single-node Kubernetes here, compiled from Go modules (Linux, root, Go; first build half an hour)
 	@$(PY) $(SINGLE_NODE)/build.py
 	@$(PY) $(SINGLE_NODE)/node.py up
+	@$(PY) $(SINGLE_NODE)/install.py
 	@$(PY) $(SINGLE_NODE)/service_images.py
 
 cluster-down: $(VENV)/.dev ## Stop that cluster and remove every trace of it; what was compiled stays
