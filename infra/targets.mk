@@ -29,7 +29,7 @@ infra-cost: $(VENV)/.dev ## What a month of ENV costs, line by line
 
 SINGLE_NODE := infra/single-node
 
-.PHONY: cluster cluster-down cluster-status cluster-test
+.PHONY: cluster cluster-down cluster-status cluster-test cluster-table
 
 cluster: $(VENV)/.dev ## A real single-node Kubernetes here, compiled from Go modules (Linux, root, Go; first build half an hour)
 	@$(PY) $(SINGLE_NODE)/build.py
@@ -42,6 +42,9 @@ cluster-down: $(VENV)/.dev ## Stop that cluster and remove every trace of it; wh
 
 cluster-status: $(VENV)/.dev ## That cluster's programs, memory and pods
 	@$(PY) $(SINGLE_NODE)/node.py status
+
+cluster-table: $(VENV)/.dev ## What each controller of that cluster made of the InferenceService
+	@$(PY) $(SINGLE_NODE)/table.py
 
 cluster-test: $(VENV)/.dev ## What a node must do, tried on that cluster and on a second one beside it
 	$(PY) -m pytest tests/cluster -q
