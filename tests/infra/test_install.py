@@ -282,6 +282,33 @@ def test_monitoring_follows_the_setting(cluster: Stubs, make_settings: MakeSetti
         assert {d["apiVersion"] for d in piped(cluster) if d.get("kind", "").endswith("Monitor")} == {f"{group}/v1"}
 
 
+def test_the_ingress_setting_names_knatives_class_and_what_is_waited_for(
+    cluster: Stubs, make_settings: MakeSettings
+) -> None:
+    classes = {"net-istio": "istio", "net-gateway-api": "gateway-api"}
+    for setting, name in classes.items():
+        install(cluster, make_settings(INGRESS=setting), "--only", "knative")
+        serving = next(d for d in piped(cluster) if d.get("kind") == "KnativeServing")
+        assert serving["spec"]["config"]["network"]["ingress-class"] == f"{name}.ingress.networking.knative.dev"
+        for part in ("controller", "webhook"):
+            assert cluster.calls(f"kubectl rollout status deployment/{setting}-{part} ")
+    refused = install(cluster, make_settings(INGRESS="contour"), "--only", "knative")
+    assert refused.returncode == 1
+    assert "INGRESS is net-istio or net-gateway-api, not contour" in refused.stderr
+
+
+def test_other_versions_win_where_a_file_names_them(
+    cluster: Stubs, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    versions = tmp_path / "versions.env"
+    versions.write_text("KSERVE_VERSION=v9.9.9\n")
+    settings = make_settings()
+    cluster.run(INSTALL, "--settings", settings, "--only", "kserve", PLATFORM_VERSIONS=str(versions))
+    assert all("--version v9.9.9 " in call for call in cluster.calls("helm upgrade"))
+    cluster.run(INSTALL, "--settings", settings, "--only", "cert_manager", PLATFORM_VERSIONS=str(versions))
+    assert f"--version {VERSIONS['CERT_MANAGER_VERSION']} " in cluster.calls("helm upgrade")[0]
+
+
 def test_auto_provisioned_nodes_carry_the_pools_label_and_taint(cluster: Stubs, make_settings: MakeSettings) -> None:
     install(cluster, make_settings(NODE_PROVISIONING="auto"), "--only", "nodes")
     template = next(d for d in piped(cluster) if d["kind"] == "NodePool")["spec"]["template"]
