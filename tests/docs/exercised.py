@@ -67,6 +67,9 @@ MAKE = {
         "root, Go, half an hour the first time",
     ),
     "cluster-status": Covered("node.py status", "tests/single_node/test_going_down.py::test_status_says_down", "root"),
+    "cluster-table": Covered(
+        "table.py", "tests/single_node/test_table.py::test_an_object_is_told_line_by_line", "the cluster"
+    ),
     "cluster-test": Covered(
         "tests/cluster", "tests/cluster/test_node.py::test_a_pod_is_confined_as_it_asks", "the cluster"
     ),
