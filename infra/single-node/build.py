@@ -42,10 +42,12 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "knative-cleanup": "knative.dev/serving/pkg/cleanup/cmd/cleanup",
         "knative-operator": "knative.dev/operator/cmd/operator",
         "knative-operator-webhook": "knative.dev/operator/cmd/webhook",
-        "net-gateway-api-controller": "knative.dev/net-gateway-api/cmd/controller",
-        "net-gateway-api-webhook": "knative.dev/net-gateway-api/cmd/webhook",
         "kube-rbac-proxy": "github.com/brancz/kube-rbac-proxy/cmd/kube-rbac-proxy",
         "helm": "helm.sh/helm/v3/cmd/helm",
+    },
+    "net-gateway-api": {
+        "net-gateway-api-controller": "knative.dev/net-gateway-api/cmd/controller",
+        "net-gateway-api-webhook": "knative.dev/net-gateway-api/cmd/webhook",
     },
     # And one for the two that use the same Kubernetes client.
     "istio": {

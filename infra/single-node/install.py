@@ -85,11 +85,11 @@ class Installation:
         }
 
     def _apply_gateway_api(self) -> None:
-        module = go_modules.directory("serving", "knative.dev/net-gateway-api")
+        module = go_modules.directory("net-gateway-api", "knative.dev/net-gateway-api")
         self._apply((module / "third_party" / "gateway-api" / "gateway-api.yaml").read_text())
 
     def _apply_ingress_controller(self) -> None:
-        module = go_modules.directory("serving", "knative.dev/net-gateway-api")
+        module = go_modules.directory("net-gateway-api", "knative.dev/net-gateway-api")
         named = platform_images.names(self._versions)
         self._apply(knative_release.gateway_api_controller(module, images=named))
         self._apply((HERE / "objects" / "gateways.yaml").read_text())

@@ -29,7 +29,7 @@ MODULES = {
     "KSERVE_VERSION": ("serving", "github.com/kserve/kserve"),
     "KNATIVE_SERVING_MODULE_VERSION": ("serving", "knative.dev/serving"),
     "KNATIVE_OPERATOR_VERSION": ("serving", "knative.dev/operator"),
-    "NET_GATEWAY_API_VERSION": ("serving", "knative.dev/net-gateway-api"),
+    "NET_GATEWAY_API_VERSION": ("net-gateway-api", "knative.dev/net-gateway-api"),
     "KUBE_RBAC_PROXY_VERSION": ("serving", "github.com/brancz/kube-rbac-proxy"),
     "ISTIO_VERSION": ("istio", "istio.io/istio"),
     "PROMETHEUS_OPERATOR_VERSION": ("istio", "github.com/prometheus-operator/prometheus-operator"),

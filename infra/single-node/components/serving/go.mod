@@ -277,7 +277,6 @@ require (
 	k8s.io/utils v0.0.0-20260108192941-914a6e750570 // indirect
 	knative.dev/caching v0.0.0-20260120130310-f1fc03b7f5ee // indirect
 	knative.dev/eventing v0.48.0 // indirect
-	knative.dev/net-gateway-api v0.48.0 // indirect
 	knative.dev/networking v0.0.0-20260120131110-a7cdca238a0d // indirect
 	knative.dev/operator v0.48.1 // indirect
 	knative.dev/pkg v0.0.0-20260120122510-4a022ed9999a // indirect
@@ -300,8 +299,6 @@ tool (
 	github.com/brancz/kube-rbac-proxy/cmd/kube-rbac-proxy
 	github.com/kserve/kserve/cmd/manager
 	helm.sh/helm/v3/cmd/helm
-	knative.dev/net-gateway-api/cmd/controller
-	knative.dev/net-gateway-api/cmd/webhook
 	knative.dev/operator/cmd/operator
 	knative.dev/operator/cmd/webhook
 	knative.dev/pkg/apiextensions/storageversion/cmd/migrate
