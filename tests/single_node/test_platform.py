@@ -12,6 +12,10 @@ from support.processes import REPO
 from support.programs import require
 
 BUNDLE = """
+kind: CustomResourceDefinition
+metadata: {name: prometheuses.monitoring.coreos.com}
+enum: [=]
+---
 kind: ServiceAccount
 metadata: {name: prometheus-operator, namespace: default}
 ---
@@ -37,9 +41,10 @@ def documents(text: str) -> dict[str, dict[str, Any]]:
 
 def test_the_operator_lives_where_the_platform_monitors_with_this_nodes_images(tmp_path: Path) -> None:
     (tmp_path / "bundle.yaml").write_text(BUNDLE)
-    made = documents(
-        monitoring.operator(tmp_path, images={name: f"here/{name}" for name in platform_images.MONITORING})
-    )
+    text = monitoring.operator(tmp_path, images={name: f"here/{name}" for name in platform_images.MONITORING})
+    definition, rest = text.split("\n---\n", 1)
+    assert definition == BUNDLE.split("\n---\n", 1)[0]
+    made = documents(rest)
     assert made["ServiceAccount"]["metadata"]["namespace"] == monitoring.NAMESPACE
     assert made["ClusterRoleBinding"]["subjects"][0]["namespace"] == monitoring.NAMESPACE
     container = made["Deployment"]["spec"]["template"]["spec"]["containers"][0]

@@ -31,14 +31,20 @@ def operator(module: Path, *, images: Mapping[str, str]) -> str:
     text = (module / "bundle.yaml").read_text()
     for program, image in images.items():
         text = re.sub(rf"quay\.io/prometheus-operator/{program}:[\w.]+", image, text)
-    documents = [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
-    for document in documents:
-        for named in (document["metadata"], *document.get("subjects", ())):
-            if named.get("namespace") == "default":
-                named["namespace"] = NAMESPACE
-        if document["kind"] == "Deployment":
-            document["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "20m"
-    return str(yaml.dump_all(documents, Dumper=yaml.CSafeDumper))
+    # The definitions stay as they are written: they hold a lone `=`, which PyYAML does not read.
+    return "\n---\n".join(
+        part if "\nkind: CustomResourceDefinition\n" in part else _moved(part) for part in text.split("\n---\n")
+    )
+
+
+def _moved(text: str) -> str:
+    document = yaml.safe_load(text)
+    for named in (document["metadata"], *document.get("subjects", ())):
+        if named.get("namespace") == "default":
+            named["namespace"] = NAMESPACE
+    if document["kind"] == "Deployment":
+        document["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "20m"
+    return yaml.safe_dump(document)
 
 
 def objects(*, version: str) -> str:
