@@ -15,6 +15,7 @@ import (
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/cert-manager/cert-manager/pkg/controller/cainjector"
+	"github.com/cert-manager/cert-manager/pkg/util"
 )
 
 func runCAInjector(ctx context.Context, _ []string) error {
@@ -22,6 +23,8 @@ func runCAInjector(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
+	// What it applies, it applies in the name of its user agent.
+	configuration = util.RestConfigWithUserAgent(configuration, "cainjector")
 	scheme := runtime.NewScheme()
 	utilruntime.Must(kubescheme.AddToScheme(scheme))
 	utilruntime.Must(certmanager.AddToScheme(scheme))
