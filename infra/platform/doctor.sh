@@ -88,7 +88,7 @@ check_knative() {
   while read -r flag; do
     expect "feature $flag" "$(field knative-serving configmap/config-features "{.data.${flag//./\\.}}")" enabled \
       "install.sh --only knative; without it Knative refuses the manifests"
-  done < <(grep --only-matching 'kubernetes\.podspec-[a-z]*' "$PLATFORM_DIR/resources/knative-serving.yaml")
+  done < <(grep --only-matching 'kubernetes\.podspec-[a-z-]*' "$PLATFORM_DIR/resources/knative-serving.yaml")
   expect "domain $DOMAIN" "$(field knative-serving configmap/config-domain '{.data}')" "*\"$DOMAIN\"*" \
     "install.sh --only knative; without it services are not reachable from outside"
   expect "tags of $REGISTRY are left to the kubelet" \

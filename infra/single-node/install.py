@@ -91,8 +91,8 @@ class Installation:
     def _apply_ingress_controller(self) -> None:
         module = go_modules.directory("net-gateway-api", "knative.dev/net-gateway-api")
         named = platform_images.names(self._versions)
+        self._apply((HERE / "objects" / "ingress.yaml").read_text())
         self._apply(knative_release.gateway_api_controller(module, images=named))
-        self._apply((HERE / "objects" / "gateways.yaml").read_text())
 
     def _apply_prometheus(self) -> None:
         module = go_modules.directory("istio", "github.com/prometheus-operator/prometheus-operator")

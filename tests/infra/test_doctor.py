@@ -22,6 +22,14 @@ def test_a_healthy_cluster_is_all_well(cluster: Stubs, make_settings: MakeSettin
     assert "WRONG" not in done.stdout
 
 
+def test_every_flag_that_is_set_is_looked_for_under_its_whole_name(cluster: Stubs, make_settings: MakeSettings) -> None:
+    cluster.run(DOCTOR, "--settings", make_settings())
+    serving = (PLATFORM / "resources" / "knative-serving.yaml").read_text()
+    flags = re.findall(r"kubernetes\.podspec-([a-z-]+): enabled", serving)
+    asked = [call for call in cluster.calls("kubectl get configmap/config-features ") if "podspec" in call]
+    assert [re.findall(r"podspec-([a-z-]+)\}", call) for call in asked] == [[flag] for flag in flags]
+
+
 BROKEN = [
     ("kubectl get deployment/activator *", "", "WRONG knative-serving/activator runs", "install.sh --from knative"),
     ("kubectl get deployment/istiod *", "0", "WRONG istio-system/istiod runs", "install.sh --from istio"),

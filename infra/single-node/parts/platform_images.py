@@ -112,10 +112,10 @@ def _programs(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
     for program, name in named.items():
         if program == "knative-operator":
             data = {f"var/run/ko/{path}": content for path, content in carried.items()}
-            files = {program: _compiled(layout, program), **data}
+            files = {f"bin/{program}": _compiled(layout, program), **data}
             made.append(Image(name=name, files=files, env={"KO_DATA_PATH": "/var/run/ko"}))
         else:
-            made.append(Image(name=name, files={program: _compiled(layout, program)}))
+            made.append(Image(name=name, files={f"bin/{program}": _compiled(layout, program)}))
     return made
 
 
@@ -153,11 +153,12 @@ def _others(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
         )
         for part in ("controller", "webhook", "cainjector")
     ]
-    for name, program, version in (
-        ("kserve-controller", "kserve-manager", versions["KSERVE_VERSION"]),
-        ("kube-rbac-proxy", "kube-rbac-proxy", versions["KUBE_RBAC_PROXY_VERSION"]),
+    # The Deployment names the command: /manager.
+    for name, inside, program, version in (
+        ("kserve-controller", "manager", "kserve-manager", versions["KSERVE_VERSION"]),
+        ("kube-rbac-proxy", "kube-rbac-proxy", "kube-rbac-proxy", versions["KUBE_RBAC_PROXY_VERSION"]),
     ):
-        made.append(Image(name=f"{REGISTRY}/{name}:{version}", files={program: _compiled(layout, program)}))
+        made.append(Image(name=f"{REGISTRY}/{name}:{version}", files={inside: _compiled(layout, program)}))
     return made
 
 
