@@ -98,8 +98,7 @@ class Installation:
         module = go_modules.directory("istio", "github.com/prometheus-operator/prometheus-operator")
         named = platform_images.names(self._versions)
         self._apply(monitoring.operator(module, images={name: named[name] for name in platform_images.MONITORING}))
-        version = monitoring.prometheus_version(platform_images.installed("prometheus"))
-        self._apply(monitoring.objects(version=version))
+        self._apply(monitoring.objects(version=self._versions["PROMETHEUS_VERSION"]))
 
     def _apply(self, text: str) -> None:
         command = ["kubectl", f"--kubeconfig={self._layout.kubeconfig}", "apply", "--server-side", "--force-conflicts"]

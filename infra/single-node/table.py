@@ -35,6 +35,7 @@ NOISE = ("kubectl.kubernetes.io/last-applied-configuration", "serving.knative.de
 def objects(kubeconfig: str, kind: str, namespace: str) -> list[dict[str, Any]]:
     """Ask the cluster for all objects of a kind."""
     command = ["kubectl", f"--kubeconfig={kubeconfig}", "get", kind, f"--namespace={namespace}", "--output=json"]
+    command.append("--show-managed-fields")
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: list[dict[str, Any]] = json.loads(done.stdout)["items"]
     return found

@@ -11,12 +11,19 @@ from kubernetes.client.exceptions import ApiException
 from manifests.render import choices, render
 
 Combination = tuple[str, Sequence[str]]
+# Istio warns of every rule that denies by path, as it would close raw TCP on a gateway that serves it; ours serve none.
+# To name ports instead would open the paths on a gateway that listens on others.
+# And of every EnvoyFilter; nothing else limits bodies and counts clients.
+EXPECTED = (
+    "due to the use of only HTTP attributes in a DENY rule",
+    "EnvoyFilter exposes internal implementation details",
+)
 
 
 def combinations() -> Iterator[Combination]:
-    """Give every overlay alone, then every component on the overlay that anyone starts with."""
+    """Give every overlay alone, then every component on the base."""
     yield from ((overlay, ()) for overlay in choices("overlays"))
-    yield from (("local", (component,)) for component in choices("components"))
+    yield from (("base", (component,)) for component in choices("components"))
 
 
 def everything_admitted(cluster: Cluster, offered: Sequence[Combination]) -> str:
@@ -48,7 +55,8 @@ def everything_admitted(cluster: Cluster, offered: Sequence[Combination]) -> str
 
 def _objections(cluster: Cluster, document: Document) -> list[str]:
     try:
-        return cluster.dry_run(document)
+        said = cluster.dry_run(document)
+        return [text for text in said if not any(expected in text for expected in EXPECTED)]
     except ApiException as error:
         try:
             return [str(json.loads(error.body)["message"])]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from e2e.admission import combinations, everything_admitted
+from e2e.admission import EXPECTED, combinations, everything_admitted
 from e2e.api_double import SERVICE, ApiDouble
 from e2e.checks import CheckError, Limits
 from e2e.cluster import Cluster, ClusterError, Document, in_order, path_of
@@ -241,6 +241,12 @@ def test_what_admission_says_of_an_object_is_found(api: ApiDouble, cluster: Clus
     getattr(api, way)[SERVICE] = "no such thing"
     with pytest.raises(CheckError, match=f"^local: {SERVICE}: .*no such thing"):
         everything_admitted(cluster, [("local", ())])
+
+
+def test_a_warning_that_is_expected_is_no_objection(api: ApiDouble, cluster: Cluster) -> None:
+    require("kubectl", package="kubernetes-client")
+    api.warned[SERVICE] = f"configured AuthorizationPolicy {EXPECTED[0]}; it is recommended to name the port"
+    assert "without a warning" in everything_admitted(cluster, [("local", ())])
 
 
 def test_every_overlay_and_every_component_is_offered() -> None:

@@ -33,6 +33,7 @@ MODULES = {
     "KUBE_RBAC_PROXY_VERSION": ("serving", "github.com/brancz/kube-rbac-proxy"),
     "ISTIO_VERSION": ("istio", "istio.io/istio"),
     "PROMETHEUS_OPERATOR_VERSION": ("istio", "github.com/prometheus-operator/prometheus-operator"),
+    "PROMETHEUS_MODULE_VERSION": ("prometheus", "github.com/prometheus/prometheus"),
     "CERT_MANAGER_VERSION": ("cert-manager", "github.com/cert-manager/cert-manager"),
     "REDIS_EXPORTER_VERSION": ("redis-exporter", "github.com/oliver006/redis_exporter"),
 }
@@ -82,6 +83,12 @@ def test_knative_is_of_the_platforms_minor() -> None:
     assert (
         versions["KNATIVE_SERVING_MODULE_VERSION"] == f"v0.{int(minor) + 27}.{versions['KNATIVE_SERVING_VERSION'][-1]}"
     )
+
+
+def test_prometheus_is_called_by_the_release_that_its_module_is() -> None:
+    versions = read_versions()
+    major, minor = versions["PROMETHEUS_VERSION"].removeprefix("v").split(".")[:2]
+    assert versions["PROMETHEUS_MODULE_VERSION"].split(".")[:2] == ["v0", f"{major}{minor}"]
 
 
 @pytest.mark.parametrize("group", build.GROUPS)

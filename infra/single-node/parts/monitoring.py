@@ -1,7 +1,6 @@
-"""Prometheus on the node: its operator out of the module's own bundle, and one Prometheus, this machine's, under it."""
+"""Prometheus on the node: its operator out of the module's own bundle, and one Prometheus under it."""
 
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
@@ -10,15 +9,6 @@ import yaml
 
 NAMESPACE = "monitoring"
 OBJECTS = Path(__file__).resolve().parents[1] / "objects" / "prometheus.yaml"
-
-
-def prometheus_version(program: Path) -> str:
-    """Ask a Prometheus for its version, without what a distribution adds."""
-    said = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True)
-    found = re.search(r"version (\d+\.\d+\.\d+)", said.stdout + said.stderr)
-    if found is None:
-        raise ValueError(f"{program} does not say its version")
-    return found[1]
 
 
 def operator(module: Path, *, images: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import images
 import yaml
-from parts import go_modules, knative_release, monitoring
+from parts import go_modules, knative_release
 from parts.layout import REPOSITORY, Layout
 
 REGISTRY = "dev.local/single-node"
@@ -100,7 +100,6 @@ def every_image(layout: Layout, *, versions: Mapping[str, str]) -> list[Image]:
         *_istio(layout, versions),
         *_others(layout, versions),
         *_redis(layout),
-        *_prometheus(),
     ]
 
 
@@ -138,12 +137,6 @@ def _istio(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
     ]
 
 
-def _prometheus() -> list[Image]:
-    program = installed("prometheus")
-    name = f"{REGISTRY}/prometheus:{monitoring.prometheus_version(program)}"
-    return [Image(name=name, files={"bin/prometheus": program, **_libraries(program)})]
-
-
 def _others(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
     made = [
         Image(
@@ -155,6 +148,7 @@ def _others(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
     ]
     # The Deployment names the command: /manager.
     for name, inside, program, version in (
+        ("prometheus", "bin/prometheus", "prometheus", versions["PROMETHEUS_VERSION"]),
         ("kserve-controller", "manager", "kserve-manager", versions["KSERVE_VERSION"]),
         ("kube-rbac-proxy", "kube-rbac-proxy", "kube-rbac-proxy", versions["KUBE_RBAC_PROXY_VERSION"]),
     ):
