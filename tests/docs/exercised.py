@@ -160,6 +160,5 @@ FOREIGN = {
     ("az", "login"): "a subscription",
     ("az", "aks", "stop"): "a subscription",
     ("kind", "load", "docker-image"): "a kind cluster; the images' names are those of the manifests' settings",
-    ("base64", "-d"): "nothing; it decodes a value of a Secret",
     ("cut", "-d/", "-f3"): "nothing; it takes the host out of a URL",
 }
