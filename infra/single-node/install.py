@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import images
-from parts import charts, go_modules, knative_release, monitoring, platform_images
+from parts import charts, go_modules, knative_release, machine, monitoring, platform_images
 from parts.layout import REPOSITORY, Layout
 from parts.versions import read_versions
 
@@ -24,10 +24,18 @@ STEPS = ("check", "namespaces", "cert_manager", "istio", "certificate", "knative
 # The versions that the platform's scripts know by these names.
 VERSIONS = ("CERT_MANAGER_VERSION", "ISTIO_VERSION", "KNATIVE_OPERATOR_VERSION", "KSERVE_VERSION")
 FIELD_MANAGER = "single-node"
+# What images are made of and no Go module brings.
+PROGRAMS = {"redis-server": "redis-server"}
 
 
 class InstallError(Exception):
     """The platform cannot be installed."""
+
+
+KNOWN = (
+    *(InstallError, images.ImageError, machine.MachineError),
+    *(platform_images.MissingProgramError, go_modules.ModuleError),
+)
 
 
 class Installation:
@@ -45,6 +53,7 @@ class Installation:
 
     def load_images(self) -> None:
         """Write and import images."""
+        machine.install_missing(PROGRAMS, plugins=())
         imported = platform_images.load(self._layout, versions=self._versions)
         self._say(f"{len(imported)} images of the platform imported")
 
@@ -123,7 +132,7 @@ def main() -> int:
     try:
         installation.load_images()
         installation.install(first=told.first)
-    except (InstallError, images.ImageError, platform_images.MissingProgramError, go_modules.ModuleError) as error:
+    except KNOWN as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
     print(f"cluster: the platform is there after {time.monotonic() - began_s:.0f} s", flush=True)
