@@ -298,7 +298,8 @@ def test_every_object_has_a_path_that_the_api_knows(overlay: str) -> None:
         "Service": "services", "Deployment": "deployments", "PodDisruptionBudget": "poddisruptionbudgets",
         "NetworkPolicy": "networkpolicies", "InferenceService": "inferenceservices",
         "AuthorizationPolicy": "authorizationpolicies", "EnvoyFilter": "envoyfilters",
-        "PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules",
+        "PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules", "HTTPRoute": "httproutes",
+        "VirtualService": "virtualservices", "ServiceMonitor": "servicemonitors",
     }  # fmt: skip
     found = [document for document in yaml.safe_load_all(render(overlay, ["monitoring"], {})) if document]
     for document in in_order(found):
