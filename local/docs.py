@@ -89,7 +89,7 @@ def _filled(path: Path, **tables: str) -> str:
 
 
 def _default(field: Any) -> str:
-    if field.default_factory is not None or field.default is None:
+    if field.default_factory is not None or field.default in (None, ""):
         return ""
     value = str(field.default).lower() if isinstance(field.default, bool) else field.default
     return f"`{value}`"

@@ -12,7 +12,7 @@ from support.processes import REPO
 
 # Written by a program, about a run that is over.
 GENERATED = {"load/reports/runs/report.md"}
-LANGUAGES = {"sh", "json", "text"}
+LANGUAGES = {"sh", "json", "text", "mermaid", "python", "js"}
 _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 _PROGRAMS = {"az", "cp", "curl", "docker", "git", "helm", "kind", "kubectl", "make", "python", "python3", "terraform"}
 _ASSIGNED = re.compile(r"[A-Za-z_]+=.*", re.DOTALL)

@@ -172,6 +172,8 @@ def test_versions_stand_in_one_file() -> None:
     names = re.compile(rf"(?<![\d.])v?({'|'.join(map(re.escape, versions))})(?![\d.]*\d)")
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "infra"]
     files = subprocess.run(listed, cwd=INFRA.parent, capture_output=True, text=True, check=True).stdout.splitlines()
+    # The single node pins what Go modules there are, held to this file by tests of its own.
+    files = [name for name in files if not name.startswith("infra/single-node/")]
     assert len(files) > 30
     # The minors that may be chosen are bounds, not a choice.
     bounds = re.compile(r'contains\(\["1\.\d\d".*|must be a minor that .*')
