@@ -110,7 +110,7 @@ class ApiDouble:
         state = "ready" if ready else "broken" if self.broken else "progressing"
         status = {
             "conditions": CONDITIONS[state],
-            "observedGeneration": document["metadata"]["generation"],
+            "observedGeneration": 1,  # as KServe 0.20 leaves it
             "url": "http://sentiment.sentiment.example.com",
             "components": {"predictor": {"traffic": self._traffic(document)}, "transformer": {}},
         }

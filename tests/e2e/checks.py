@@ -63,17 +63,20 @@ def canary_and_promotion(cluster: Cluster, gateway: Gateway, limits: Limits) -> 
                 },
             ]
         )
-        cluster.wait_ready(timeout_s=limits.ready_s)
+        cluster.wait(
+            lambda: bool(set(cluster.traffic("predictor")) - before) and cluster.is_ready(),
+            timeout_s=limits.ready_s,
+            what=lambda: f"no traffic for the canary; {cluster.not_ready()}",
+        )
         shares = cluster.traffic("predictor")
         new = set(shares) - before
         if len(new) != 1 or [shares[name] for name in new] != [CANARY_PERCENT]:
             raise CheckError(f"the canary should have {CANARY_PERCENT} %: {shares}")
         cluster.patch_service([{"op": "remove", "path": "/spec/predictor/canaryTrafficPercent"}])
-        cluster.wait_ready(timeout_s=limits.ready_s)
         cluster.wait(
-            lambda: cluster.traffic("predictor") == dict.fromkeys(new, 100),
+            lambda: cluster.traffic("predictor") == dict.fromkeys(new, 100) and cluster.is_ready(),
             timeout_s=limits.ready_s,
-            what=lambda: f"traffic {cluster.traffic('predictor')}",
+            what=lambda: f"traffic {cluster.traffic('predictor')}; {cluster.not_ready()}",
         )
     return _none_failed(trickle, f"{CANARY_PERCENT} %, then all traffic to {new.pop()}")
 

@@ -105,15 +105,16 @@ class Cluster:
                 raise
 
     def wait_ready(self, *, timeout_s: float) -> None:
-        """Wait until the newest generation is Ready; says what is not when it takes too long."""
-        generation = self.service()["metadata"]["generation"]
+        """Wait until the InferenceService is Ready; says what is not when it takes too long.
 
-        def ready() -> bool:
-            return bool(
-                self._kserve.is_isvc_ready(self._service, namespace=self._namespace, expected_generation=generation)
-            )
+        It may still be so from before a change: KServe 0.20 leaves ``observedGeneration`` at the first one. Who changes
+        something waits for what the change brings.
+        """
+        self.wait(self.is_ready, timeout_s=timeout_s, what=self.not_ready)
 
-        self.wait(ready, timeout_s=timeout_s, what=self._not_ready)
+    def is_ready(self) -> bool:
+        """Say whether the InferenceService is Ready."""
+        return bool(self._kserve.is_isvc_ready(self._service, namespace=self._namespace))
 
     def service(self) -> dict[str, Any]:
         """Give the InferenceService."""
@@ -177,7 +178,8 @@ class Cluster:
                 raise ClusterError(f"not within {timeout_s:g} s: {what()}")
             time.sleep(self._pause_s)
 
-    def _not_ready(self) -> str:
+    def not_ready(self) -> str:
+        """Say which conditions do not hold."""
         conditions = self.service().get("status", {}).get("conditions", [])
         wrong = [
             f"{each['type']} is {each['status']}: {each.get('reason', '')} {each.get('message', '')}".strip()

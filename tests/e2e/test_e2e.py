@@ -23,6 +23,7 @@ from support.programs import require
 
 from manifests.render import choices, render
 
+OFFERED = f"{SERVICE}-offered"
 FAST = Limits(ready_s=5, scale_out_s=5, scale_down_s=5)
 
 
@@ -228,7 +229,7 @@ def test_every_combination_is_offered_and_none_kept(api: ApiDouble, cluster: Clu
     require("kubectl", package="kubernetes-client")
     said = everything_admitted(cluster, [("local", ()), ("local", ("monitoring-azure",))])
     assert api.objects == {}
-    assert "PATCH " + SERVICE in api.log
+    assert f"PATCH {OFFERED}" in api.log
     assert said.endswith(
         "of 2 combinations admitted without a warning; not known here: azmonitoring.coreos.com, networking.k8s.io, "
         "policy, security.istio.io"
@@ -238,14 +239,14 @@ def test_every_combination_is_offered_and_none_kept(api: ApiDouble, cluster: Clu
 @pytest.mark.parametrize("way", ["refused", "warned"])
 def test_what_admission_says_of_an_object_is_found(api: ApiDouble, cluster: Cluster, way: str) -> None:
     require("kubectl", package="kubernetes-client")
-    getattr(api, way)[SERVICE] = "no such thing"
-    with pytest.raises(CheckError, match=f"^local: {SERVICE}: .*no such thing"):
+    getattr(api, way)[OFFERED] = "no such thing"
+    with pytest.raises(CheckError, match=f"^local: {OFFERED}: .*no such thing"):
         everything_admitted(cluster, [("local", ())])
 
 
 def test_a_warning_that_is_expected_is_no_objection(api: ApiDouble, cluster: Cluster) -> None:
     require("kubectl", package="kubernetes-client")
-    api.warned[SERVICE] = f"configured AuthorizationPolicy {EXPECTED[0]}; it is recommended to name the port"
+    api.warned[OFFERED] = f"configured AuthorizationPolicy {EXPECTED[0]}; it is recommended to name the port"
     assert "without a warning" in everything_admitted(cluster, [("local", ())])
 
 
