@@ -64,6 +64,7 @@ class Installation:
         own = {
             "istio": self._apply_gateway_api,
             "knative": self._apply_ingress_controller,
+            "kserve": self._apply_gateway,
             "prometheus": self._apply_prometheus,
         }
         for step in STEPS[STEPS.index(first) :]:
@@ -102,6 +103,9 @@ class Installation:
         named = platform_images.names(self._versions)
         self._apply((HERE / "objects" / "ingress.yaml").read_text())
         self._apply(knative_release.gateway_api_controller(module, images=named))
+
+    def _apply_gateway(self) -> None:
+        self._apply((HERE / "objects" / "gateway.yaml").read_text())
 
     def _apply_prometheus(self) -> None:
         module = go_modules.directory("istio", "github.com/prometheus-operator/prometheus-operator")

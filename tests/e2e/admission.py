@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import yaml
 from e2e.checks import CheckError
 from e2e.cluster import Cluster, Document, path_of
+from e2e.elsewhere import moved
 from kubernetes.client.exceptions import ApiException
 
 from manifests.render import choices, render
@@ -37,7 +38,7 @@ def everything_admitted(cluster: Cluster, offered: Sequence[Combination]) -> str
     seen: set[str] = set()
     for overlay, components in offered:
         name = "+".join([overlay, *components])
-        for document in yaml.safe_load_all(render(overlay, list(components), {})):
+        for document in moved(yaml.safe_load_all(render(overlay, list(components), {})), cluster.namespace):
             text = json.dumps(document, sort_keys=True)
             group = document["apiVersion"].rpartition("/")[0]
             if text in seen:

@@ -11,6 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 CONDITIONS = json.loads((Path(__file__).parent / "recorded" / "conditions.json").read_text())
+PODS = "/api/v1/namespaces/sentiment/pods"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/sentiment/deployments/sentiment-"
 SERVICE = "/apis/serving.kserve.io/v1beta1/namespaces/sentiment/inferenceservices/sentiment"
 
 
@@ -22,6 +24,8 @@ class ApiDouble:
         broken: whether it never gets ready.
         canary_share: percentage that a canary really gets, None for what was asked.
         pods: pods by component, all Ready but for those that are leaving or starting.
+        rolls: whether a Deployment replaces its pods after a change.
+        deleted: names of pods that were deleted; others take their places.
         objects: what was applied, by path.
         groups: API groups that are served.
         refused: what admission says of an object, by path.
@@ -35,6 +39,8 @@ class ApiDouble:
         self.canary_share: int | None = None
         self.pods = {"transformer": 1, "predictor": 1}
         self.leaving = self.starting = 0
+        self.rolls = True
+        self.deleted: list[str] = []
         self.objects: dict[str, dict[str, Any]] = {}
         self.groups = ["apps", "serving.kserve.io"]
         self.refused: dict[str, str] = {}
@@ -75,33 +81,64 @@ class ApiDouble:
     def _look(self, method: str, path: str, query: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
         if path == "/apis/":
             return 200, {"kind": "APIGroupList", "groups": [_group(name) for name in self.groups]}
-        if path.endswith("/pods"):
-            component = query["labelSelector"][0].rsplit("component=", 1)[1]
-            return 200, {"kind": "PodList", "items": self._pods(component)}
+        if path == PODS:
+            _, chosen, component = query["labelSelector"][0].rpartition("component=")
+            named = [component] if chosen else list(self.pods)
+            return 200, {"kind": "PodList", "items": [pod for name in named for pod in self._pods(name)]}
+        if method == "DELETE":
+            return self._delete(path)
+        if path.removeprefix(DEPLOYMENTS) in self.pods:
+            return 200, self._deployment(path.removeprefix(DEPLOYMENTS))
         if path not in self.objects:
             return 404, {"kind": "Status", "code": 404}
-        if method == "DELETE":
-            return 200, self.objects.pop(path)
         return 200, self._inference_service() if path == SERVICE else self.objects[path]
+
+    def _delete(self, path: str) -> tuple[int, dict[str, Any]]:
+        if path.startswith(f"{PODS}/"):
+            self.deleted.append(path.removeprefix(f"{PODS}/"))
+            return 200, {"kind": "Pod"}
+        if path not in self.objects:
+            return 404, {"kind": "Status", "code": 404}
+        return 200, self.objects.pop(path)
 
     def _patch(self, path: str, body: Any) -> dict[str, Any]:
         if isinstance(body, dict):
             self.objects[path] = body
         else:
-            spec = self.objects[path]["spec"]["predictor"]
             for operation in body:
-                if operation["path"].endswith("/canaryTrafficPercent"):
-                    spec.pop("canaryTrafficPercent", None)
-                    if operation["op"] == "add":
-                        spec["canaryTrafficPercent"] = operation["value"]
-                else:
-                    spec["containers"][0]["env"].append(operation["value"])
+                self._operate(operation)
         if path == SERVICE:
             self._looks = 0
             changed = self.objects[path]["metadata"]
             changed["generation"] = changed.get("generation", 0) + 1
             self._revision = 1 + sum(v["name"] == "E2E_RUN" for v in _predictor_env(self.objects[path]))
         return self.objects[path]
+
+    def _operate(self, operation: dict[str, Any]) -> None:
+        _, _, component, *_, field = operation["path"].split("/")
+        spec = self.objects[SERVICE]["spec"][component]
+        if field == "-":
+            spec["containers"][0]["env"].append(operation["value"])
+        elif operation["op"] == "remove":
+            spec.pop(field, None)
+        else:
+            spec[field] = operation["value"]
+            if field == "minReplicas":
+                self.pods[component] = operation["value"]
+
+    def _deployment(self, component: str) -> dict[str, Any]:
+        count = self.pods[component]
+        return {
+            "kind": "Deployment",
+            "metadata": {"generation": 2},
+            "spec": {"template": {"spec": {"containers": self.objects[SERVICE]["spec"][component]["containers"]}}},
+            "status": {
+                "observedGeneration": 2,
+                "replicas": count,
+                "updatedReplicas": count if self.rolls else 0,
+                "availableReplicas": count,
+            },
+        }
 
     def _inference_service(self) -> dict[str, Any]:
         self._looks += 1
@@ -117,7 +154,8 @@ class ApiDouble:
         return document | {"status": status}
 
     def _pods(self, component: str) -> list[dict[str, Any]]:
-        pods = [_pod(component, number) for number in range(self.pods[component])]
+        first = sum(component in name for name in self.deleted)
+        pods = [_pod(component, first + number) for number in range(self.pods[component])]
         for pod in pods[: self.leaving]:
             pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         for pod in pods[self.leaving : self.leaving + self.starting]:

@@ -78,7 +78,7 @@ def canary_and_promotion(cluster: Cluster, gateway: Gateway, limits: Limits) -> 
             timeout_s=limits.ready_s,
             what=lambda: f"traffic {cluster.traffic('predictor')}; {cluster.not_ready()}",
         )
-    return _none_failed(trickle, f"{CANARY_PERCENT} %, then all traffic to {new.pop()}")
+    return none_failed(trickle, f"{CANARY_PERCENT} %, then all traffic to {new.pop()}")
 
 
 def scale_out(cluster: Cluster, gateway: Gateway, limits: Limits, load: Load) -> str:
@@ -105,7 +105,7 @@ def scale_down(cluster: Cluster, gateway: Gateway, limits: Limits, *, to: Mappin
                 timeout_s=limits.scale_down_s,
                 what=lambda component=component: f"{cluster.ready_pods(component)} pods of {component}",
             )
-    return _none_failed(trickle, "back to " + ", ".join(f"{pods} {component}" for component, pods in to.items()))
+    return none_failed(trickle, "back to " + ", ".join(f"{pods} {component}" for component, pods in to.items()))
 
 
 def k6_spike(gateway: Gateway) -> int:
@@ -119,7 +119,8 @@ def k6_spike(gateway: Gateway) -> int:
     return subprocess.run(command, cwd=ROOT, env=os.environ | trust, check=False).returncode
 
 
-def _none_failed(trickle: Trickle, words: str) -> str:
+def none_failed(trickle: Trickle, words: str) -> str:
+    """Give a sentence with the number of requests; raises CheckError if one was not answered with a 200."""
     if trickle.failed:
         raise CheckError(f"{trickle.failed} requests failed meanwhile: {dict(trickle.statuses)}")
     return f"{words}; {sum(trickle.statuses.values())} requests meanwhile, none failed"

@@ -65,7 +65,7 @@ class Cluster:
         self._kserve = KServeClient(config_file=str(kubeconfig) if kubeconfig else None, context=context)
         self._core = client.CoreV1Api()
         self._custom = client.CustomObjectsApi()
-        self._namespace = namespace
+        self.namespace = namespace
         self._service = service
         self._pause_s = pause_s
 
@@ -99,7 +99,7 @@ class Cluster:
         data = {key: base64.b64encode(secrets.token_hex(32).encode()).decode() for key in keys}
         body = client.V1Secret(metadata=client.V1ObjectMeta(name="sentiment-cache"), data=data)
         try:
-            self._core.create_namespaced_secret(self._namespace, body)
+            self._core.create_namespaced_secret(self.namespace, body)
         except ApiException as error:
             if error.status != 409:
                 raise
@@ -114,17 +114,17 @@ class Cluster:
 
     def is_ready(self) -> bool:
         """Say whether the InferenceService is Ready."""
-        return bool(self._kserve.is_isvc_ready(self._service, namespace=self._namespace))
+        return bool(self._kserve.is_isvc_ready(self._service, namespace=self.namespace))
 
     def service(self) -> dict[str, Any]:
         """Give the InferenceService."""
-        found: dict[str, Any] = self._kserve.get(self._service, namespace=self._namespace)
+        found: dict[str, Any] = self._kserve.get(self._service, namespace=self.namespace)
         return found
 
     def patch_service(self, operations: Sequence[Mapping[str, Any]]) -> None:
         """Change the InferenceService by JSON patch."""
         self._custom.patch_namespaced_custom_object(
-            "serving.kserve.io", "v1beta1", self._namespace, "inferenceservices", self._service, list(operations),
+            "serving.kserve.io", "v1beta1", self.namespace, "inferenceservices", self._service, list(operations),
             _content_type="application/json-patch+json",
         )  # fmt: skip
 
@@ -156,12 +156,42 @@ class Cluster:
     def ready_pods(self, component: str) -> int:
         """Count a component's pods that are Ready and not on their way out."""
         labels = f"serving.kserve.io/inferenceservice={self._service},component={component}"
-        pods = self._core.list_namespaced_pod(self._namespace, label_selector=labels).items
+        pods = self._core.list_namespaced_pod(self.namespace, label_selector=labels).items
         return sum(
             any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or ())
             for pod in pods
             if pod.metadata.deletion_timestamp is None
         )
+
+    def pods(self) -> dict[str, list[str]]:
+        """Give the names of each component's pods, those on their way out among them."""
+        labels = f"serving.kserve.io/inferenceservice={self._service}"
+        found: dict[str, list[str]] = {}
+        for pod in self._core.list_namespaced_pod(self.namespace, label_selector=labels).items:
+            found.setdefault(pod.metadata.labels["component"], []).append(pod.metadata.name)
+        return found
+
+    def delete_pod(self, name: str) -> None:
+        """Delete a pod as a rollout or a drained node does."""
+        self._core.delete_namespaced_pod(name, self.namespace)
+
+    def deployment(self, component: str) -> dict[str, Any]:
+        """Give a component's Deployment, as Standard mode makes it."""
+        return self.read(f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self._service}-{component}")
+
+    def read(self, path: str) -> dict[str, Any]:
+        """Give any object by its API path."""
+        api = self._core.api_client
+        response = api.call_api(
+            *api.param_serialize(
+                method="GET", resource_path=path, header_params={"Accept": "application/json"},
+                auth_settings=["BearerToken"],
+            )
+        )  # fmt: skip
+        found: dict[str, Any] = json.loads(response.read())
+        if response.status >= 300:
+            raise ApiException(http_resp=response)
+        return found
 
     def gateway_address(self) -> str:
         """Give the address of Istio's gateway; raises ClusterError when it has none."""

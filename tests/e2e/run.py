@@ -2,8 +2,9 @@
 
     PYTHONPATH=.:tests python -m e2e.run --overlay dev --set registry=example.azurecr.io --set tag=1.2.0
 
-Needs a cluster with KServe, Knative and Istio (infra/platform installs them), images that it can pull, and kubectl for
-rendering. Takes about half an hour, most of it waiting for scale-down.
+Needs a cluster with KServe (infra/platform installs it, with Knative and Istio), images that it can pull, and kubectl
+for rendering. What does not apply to the overlay's deployment mode is left out by name. Takes about half an hour, most
+of it waiting for scale-down.
 """
 
 import argparse
@@ -25,7 +26,10 @@ from e2e.checks import (
     scale_out,
 )
 from e2e.cluster import Cluster, ClusterError, Document
-from e2e.gateway import Gateway
+from e2e.elsewhere import HOME, moved
+from e2e.modes import applicable, mode_of
+from e2e.standard_checks import pods_leave, rollout
+from e2e.ways_in import way_in
 
 from manifests.render import parse_settings, render
 
@@ -49,17 +53,18 @@ def run(
         cluster.ensure_cache_secret()
         cluster.apply(documents)
         cluster.wait_ready(timeout_s=limits.ready_s)
-        scheme, host = cluster.url()
-        url = gateway_url or f"{scheme}://{cluster.gateway_address()}"
-        gateway = Gateway(url=url, host=host, authority=cluster.gateway_authority())
+        gateway = way_in(cluster, documents, url=gateway_url)
         pods = {component: max(1, cluster.ready_pods(component)) for component in ("transformer", "predictor")}
         checks: dict[str, Callable[[], str]] = {
             "admission": lambda: everything_admitted(cluster, offered),
             "answer and cache": lambda: answers_and_caches(gateway),
             "canary": lambda: canary_and_promotion(cluster, gateway, limits),
+            "rollout": lambda: rollout(cluster, gateway, limits),
+            "pods leave": lambda: pods_leave(cluster, gateway, limits),
             "scale-out": lambda: scale_out(cluster, gateway, limits, load),
             "scale-down": lambda: scale_down(cluster, gateway, limits, to=pods),
         }
+        checks = applicable(checks, mode=mode_of(documents), say=say)
         results = [_checked(name, check, say) for name, check in checks.items()]
     except ClusterError as error:
         say(f"FAIL  install     {error}")
@@ -90,11 +95,14 @@ def main() -> int:
     parser.add_argument("--kubeconfig", type=Path)
     parser.add_argument("--context")
     parser.add_argument("--gateway", metavar="URL", help="the gateway's address, if its Service has none")
+    parser.add_argument(
+        "--namespace", default=HOME, help="elsewhere than the manifests say, beside another installation"
+    )
     parser.add_argument("--keep", action="store_true", help="leave everything in place")
     arguments = parser.parse_args()
     text = render(arguments.overlay, arguments.component, parse_settings("\n".join(arguments.set)))
-    documents = [document for document in yaml.safe_load_all(text) if document]
-    cluster = Cluster(kubeconfig=arguments.kubeconfig, context=arguments.context)
+    documents = moved([document for document in yaml.safe_load_all(text) if document], arguments.namespace)
+    cluster = Cluster(kubeconfig=arguments.kubeconfig, context=arguments.context, namespace=arguments.namespace)
     held = run(
         cluster, documents, gateway_url=arguments.gateway, keep=arguments.keep, offered=list(combinations())
     )  # fmt: skip
