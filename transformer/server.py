@@ -24,6 +24,7 @@ from transformer.cache.shards import ShardedCache
 from transformer.cache.tiers import MemoryCache, TieredCache
 from transformer.lifespan import Lifespan
 from transformer.metrics import Metrics
+from transformer.names import Names
 from transformer.pages import Pages
 from transformer.pipeline.models import ModelsInForce
 from transformer.pipeline.pipeline import Pipeline
@@ -61,6 +62,7 @@ def serve(settings: Settings) -> None:
     schema = (traced.schema if traced else RequestSchema)(
         max_texts=settings.max_texts, max_text_chars=settings.max_text_chars
     )
+    names = Names()
     predictor = PredictorClient(
         base_url=f"{'https' if args.predictor_use_ssl else 'http'}://{args.predictor_host}",
         model_name=args.model_name,
@@ -68,10 +70,11 @@ def serve(settings: Settings) -> None:
         max_texts=settings.predictor_max_texts,
         connections=settings.predictor_connections,
         metrics=metrics,
+        names=names,
     )
     secret = settings.cache_secret.get_secret_value().encode() if settings.cache_secret else b""
     keys = CacheKeys(secret=secret)
-    redis = _redis(settings, metrics)
+    redis = _redis(settings, metrics, names)
     in_force = InForceRecord(shared=redis, keys=keys) if redis else None
     models = ModelsInForce(keys=keys, metrics=metrics, note=in_force.note if in_force else None)
     cache = TieredCache(
@@ -123,11 +126,11 @@ def _traced(tracing_: tracing.Tracing | None) -> "Traced | None":
     return Traced(tracer=tracing_.tracer)
 
 
-def _redis(settings: Settings, metrics: Metrics) -> ShardedCache | None:
+def _redis(settings: Settings, metrics: Metrics, names: Names) -> ShardedCache | None:
     if settings.redis_url is None:
         return None
     return ShardedCache(
-        connections=Connections(settings),
+        connections=Connections(settings, names=names),
         topology=settings.redis_topology,
         make_cache=functools.partial(
             RedisCache,

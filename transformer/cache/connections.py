@@ -1,11 +1,10 @@
 """Connects to Redis: plain, TLS, unix socket; password or Microsoft Entra ID; to the URL's address or a node's own."""
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.auth.token import TokenInterface
 from redis.backoff import NoBackoff
@@ -13,18 +12,43 @@ from redis.credentials import StreamingCredentialProvider
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from transformer.cache.redis_client import CONNECTIONS, Address
+from transformer.names import Names, is_address
 from transformer.settings import Settings
 
 _CONNECT_TIMEOUT_S = 1.0
 _ENTRA_SCOPE = "https://redis.azure.com/.default"
 
 
-class _NamedSSLConnection(SSLConnection):  # type: ignore[misc]  # the library's class carries no types
-    """Looks for a name in the certificate that is not the address it connects to."""
+class _Connection(Connection):  # type: ignore[misc]  # the library's class carries no types
+    """Connects to whichever of a host's addresses answers."""
 
-    def __init__(self, *, server_name: str, **options: Any) -> None:
+    def __init__(self, *, names: Names, **options: Any) -> None:
         super().__init__(**options)
-        self._server_name = server_name
+        self._names = names
+        self._at = self.host
+
+    async def _connect(self) -> None:
+        failure: OSError | None = None
+        for address in await self._names.addresses(self.host):
+            self._at = address
+            try:
+                return await super()._connect()  # type: ignore[no-any-return]
+            except TimeoutError:
+                raise
+            except OSError as error:
+                failure = error
+        raise failure or OSError(f"{self.host} has no address")
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        return {**super()._connection_arguments(), "host": self._at}
+
+
+class _SSLConnection(_Connection, SSLConnection):  # type: ignore[misc]  # as above
+    """Looks in the certificate for the host's name, or for another one."""
+
+    def __init__(self, *, server_name: str | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._server_name = server_name or self.host
 
     def _connection_arguments(self) -> Mapping[str, Any]:
         return {**super()._connection_arguments(), "server_hostname": self._server_name}
@@ -35,13 +59,14 @@ class Connections:
 
     Args:
         settings: the Redis ones.
+        names: knows hosts' addresses.
 
     Raises:
         ValueError: the URL's scheme is unknown or not served, or Entra ID is asked for without TLS.
         ModuleNotFoundError: Entra ID is asked for without the extra ``entra``.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, names: Names | None = None) -> None:
         if settings.redis_url is None:
             raise ValueError("there is no Redis URL")
         url = settings.redis_url.get_secret_value()
@@ -72,6 +97,12 @@ class Connections:
         # What the URL says wins, as it always has.
         self._options.update(parse_url(url))
         host, port = self._options.get("host", "localhost"), self._options.get("port", 6379)
+        self._tls = self._options.get("connection_class") is SSLConnection
+        if "path" not in self._options:
+            self._options |= {
+                "connection_class": _SSLConnection if self._tls else _Connection,
+                "names": names or Names(),
+            }
         self.address: Address | None = None if "path" in self._options else Address(host, port)
 
     def pool(self, address: Address | None = None) -> BlockingConnectionPool:
@@ -80,10 +111,9 @@ class Connections:
         if address is not None:
             options |= {"host": address.host, "port": address.port}
             options.pop("db", None)  # a cluster has but one
-            if "connection_class" in options and self.address is not None and not _is_ip(self.address.host):
+            if self._tls and self.address is not None and is_address(address.host):
                 # Nodes announce addresses that no certificate names; whoever asked for a name gets that name checked.
-                name = self.address.host if _is_ip(address.host) else address.host
-                options |= {"connection_class": _NamedSSLConnection, "server_name": name}
+                options["server_name"] = self.address.host
         pool = BlockingConnectionPool(**options)
         self._pools.append(pool)
         return pool
@@ -97,14 +127,6 @@ class Connections:
         """Show a new token on every connection."""
         for pool in list(self._pools):
             await pool.re_auth_callback(token)
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _entra(url: str) -> StreamingCredentialProvider:

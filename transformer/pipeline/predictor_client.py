@@ -22,6 +22,7 @@ from transformer.errors import (
     VersionConflictError,
 )
 from transformer.metrics import Metrics
+from transformer.names import Names, Resolver
 from transformer.pipeline.model_names import model_labels, model_scores_are, model_version
 from transformer.pipeline.ports import Scored
 
@@ -50,13 +51,22 @@ class PredictorClient:
         max_texts: texts one HTTP request may carry; longer calls are split and merged in order.
         connections: most calls at a time; further ones are refused at once, so that no queue grows here.
         metrics: where calls are counted.
+        names: knows the predictor's addresses.
     """
 
     _session: aiohttp.ClientSession
     _fresh: aiohttp.ClientSession
 
     def __init__(
-        self, *, base_url: str, model_name: str, timeout_s: float, max_texts: int, connections: int, metrics: Metrics
+        self,
+        *,
+        base_url: str,
+        model_name: str,
+        timeout_s: float,
+        max_texts: int,
+        connections: int,
+        metrics: Metrics,
+        names: Names | None = None,
     ) -> None:
         self._connections = connections
         self._calls = 0
@@ -66,6 +76,7 @@ class PredictorClient:
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=_CONNECT_TIMEOUT_S)
         self._max_texts = max_texts
         self._metrics = metrics
+        self._names = names or Names()
 
     async def start(self) -> None:
         """Open the pool on the running loop; connects to nothing yet."""
@@ -74,7 +85,9 @@ class PredictorClient:
 
     def _open(self, **options: Any) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ttl_dns_cache=30, **options),
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, ttl_dns_cache=30, resolver=Resolver(self._names), **options
+            ),
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
