@@ -1,1 +1,1 @@
-"""What predictor and transformer share: how a server listens, limits, logs, traces and leaves; no models, no caches."""
+"""What predictor and transformer share: HTTP, limits, logs, traces and draining; no models, no caches."""

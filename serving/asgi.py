@@ -15,7 +15,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 async def send_reply(send: Send, reply: Reply, *, head_only: bool = False) -> None:
     """Send an answer; ``head_only`` leaves the body out, as HEAD asks."""
     headers = list(reply.headers)
-    if reply.status != 304:  # whose length would be that of the page itself
+    if reply.status != 304:  # its length would be the page's
         headers.append((b"content-length", b"%d" % len(reply.content)))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head_only else reply.content})

@@ -1,4 +1,4 @@
-"""A request's body, read from ASGI within a limit, and an eye on the client while its answer is made."""
+"""Reads a request's body from ASGI within a limit, and notices when the client hangs up."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -9,8 +9,8 @@ from serving.errors import PayloadTooLargeError
 from serving.foreign import whole_number
 from serving.http.reply import Reply
 
-# A client that is still sending when its connection closes loses the answer: bodies up to so many limits are read to
-# their end and thrown away.
+# A client that is still sending when its connection closes loses the answer: bodies up to this many times the limit are
+# read to the end and discarded.
 _DISCARD_LIMITS = 16
 
 
@@ -23,7 +23,7 @@ async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int) -> byte
 
     Raises:
         PayloadTooLargeError: it is over the limit; the rest of it may be unread.
-        ClientGoneError: nobody waits for an answer.
+        ClientGoneError: the client hung up.
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and (whole_number(value) or 0) > _DISCARD_LIMITS * limit_bytes:
@@ -47,10 +47,10 @@ async def read_body(scope: Scope, receive: Receive, *, limit_bytes: int) -> byte
 
 
 async def unless_gone(work: Coroutine[Any, Any, Reply], receive: Receive) -> Reply:
-    """Wait for an answer; when the client goes first, stop the work.
+    """Wait for an answer; stop the work if the client hangs up first.
 
     Raises:
-        ClientGoneError: it went.
+        ClientGoneError: it did.
     """
     answering = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(receive())

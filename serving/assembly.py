@@ -1,4 +1,4 @@
-"""Puts a service behind HTTP and gRPC: predictions, the SDK's routes, tracing, CORS, the way out."""
+"""Puts a service behind HTTP and gRPC: predictions, the SDK's routes, tracing, CORS, draining."""
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,24 +23,24 @@ from serving.settings import ServingSettings
 
 
 class TracedFront(Protocol):
-    """What puts spans around requests and calls."""
+    """Adds spans to requests and calls."""
 
     def app(self, front: Front) -> App:
-        """Give the application with a server span around requests."""
+        """Wrap the application in server spans."""
 
     def interceptors(self) -> Sequence[Any]:
-        """Give what puts a server span around gRPC calls."""
+        """Give the interceptors that add server spans to gRPC calls."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """What one server has beside what both serve.
+    """What one server adds to what both serve.
 
     Attributes:
-        described: what the OpenAPI document says of it.
-        texts: routes of texts beside V1: path to name, and what reads a body.
-        pages: answers what is neither a prediction nor the SDK's.
-        readiness: paths beside KServe's own that fail while the process is leaving.
+        described: its part of the OpenAPI document.
+        texts: routes that take texts, beside V1: by path, the route's name and what reads its body.
+        pages: answers paths that are neither predictions nor the SDK's.
+        readiness: paths that fail while the process drains, beside KServe's own.
     """
 
     described: Described
@@ -52,7 +52,7 @@ class Site:
 def serve(
     service: Service, site: Site, settings: ServingSettings, *, counts: Counts, traced: TracedFront | None
 ) -> None:
-    """Serve until a signal says stop; what is under way then is finished."""
+    """Serve until a signal stops it; requests in progress are finished."""
     app.openapi = document(app, service=service, described=site.described)
     hot_path = Front(
         app=app,

@@ -17,7 +17,7 @@ from serving.http.reply import JSON, Headers, Reply
 _REQUIRED = frozenset({"specversion", "id", "source", "type"})
 _PREFIX = b"ce-"
 _STRUCTURED = b"application/cloudevents+json"
-# An answer is an event of its own.
+# The answer is a new event.
 _NOT_MERGED = frozenset({"id", "time", "datacontenttype", "dataschema"})
 
 
@@ -40,7 +40,7 @@ class CloudEvents:
 
     Args:
         model_name: names the source of answers, unless the environment does.
-        environ: the process's; ``CE_TYPE``, ``CE_SOURCE`` and ``CE_MERGE`` mean what they mean to KServe's server.
+        environ: the process's; ``CE_TYPE``, ``CE_SOURCE`` and ``CE_MERGE`` mean the same as to KServe's server.
     """
 
     def __init__(self, *, model_name: str, environ: Mapping[str, str]) -> None:
@@ -49,7 +49,7 @@ class CloudEvents:
         self._merge = environ.get("CE_MERGE", "false").lower() == "true"
 
     def binary(self, body: bytes, headers: Headers) -> Event | None:
-        """Give the event that the headers describe, None where they describe none."""
+        """Give the event that the headers describe, None if they describe none."""
         attributes = {
             name[len(_PREFIX) :].decode("latin-1"): value.decode("latin-1")
             for name, value in headers
@@ -58,7 +58,7 @@ class CloudEvents:
         return Event(body, attributes, "binary") if attributes.keys() >= _REQUIRED else None
 
     def structured(self, body: bytes, headers: Headers) -> Event | None:
-        """Give the event that a body is, None where it is none and does not claim to be one.
+        """Give the structured event in a body; None if it neither is one nor claims to be.
 
         Raises:
             InvalidRequestError: the content type says that it is an event, and it is not; status 400.
@@ -76,7 +76,7 @@ class CloudEvents:
         return None
 
     def reply(self, event: Event, reply: Reply) -> Reply:
-        """Make the answer to an event of a plain one; errors stay as they are."""
+        """Turn a plain answer into an event's; errors stay as they are."""
         if reply.status != 200 or event.answered_as == "plain":
             return reply
         merged = event.attributes if self._merge else {}

@@ -1,4 +1,4 @@
-"""Lets pages of other origins call the service, where a setting names these origins."""
+"""Lets pages of other origins call the service, for the origins that a setting names."""
 
 from starlette.middleware.cors import CORSMiddleware
 
@@ -9,7 +9,7 @@ _PREFLIGHT_AGE_S = 600
 
 
 def allowing(app: App, *, origins: str) -> App:
-    """Give the application with answers to preflight requests, and with the headers that browsers ask for.
+    """Wrap the application: answer preflight requests, and add the headers that browsers need.
 
     Args:
         app: what answers everything else.

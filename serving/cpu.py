@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 _MOUNT = Path("sys/fs/cgroup")
-# What libraries read when they are first loaded.
+# Libraries read these when they load.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 # Tokenising is a hundredth of the work; its own pool would only push the engine off its CPUs.
 _SERIAL_TOKENISER = ("TOKENIZERS_PARALLELISM", "false")
@@ -40,9 +40,9 @@ def quota_cpus(*, root: Path = Path("/")) -> float | None:
 
 
 def limit_library_threads(threads: int) -> None:
-    """Tell every library that would count the node's cores to use ``threads``; to be called before they load.
+    """Make libraries that count the node's cores use ``threads`` instead; call it before they load.
 
-    A value the operator has set stays.
+    Values the operator has set are kept.
     """
     for variable in _THREAD_VARIABLES:
         os.environ.setdefault(variable, str(threads))

@@ -1,7 +1,7 @@
-"""Leaving without losing a request: first not ready, then, after a pause, no new connections, then the last answers.
+"""Drains without losing a request: first not ready; after a pause, no new connections; then the last answers.
 
-Load balancers learn late that a process is going. While they learn, the port stays open, every request is still
-answered, and every answer asks its connection to close.
+Load balancers learn late that a process is leaving. Until they do, the port stays open, every request is answered, and
+every answer asks its connection to close.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ _LAST = (b"connection", b"close")
 
 
 def readiness_routes(model_name: str) -> frozenset[str]:
-    """Give the paths by which KServe's protocols ask whether new requests may come here."""
+    """Give the readiness paths of KServe's protocols."""
     return frozenset({"/v2/health/ready", f"/v2/models/{model_name}/ready", f"/v1/models/{model_name}"})
 
 
 class Draining:
-    """An ASGI application in front of another, and the signal handler that starts the way out.
+    """An ASGI application in front of another, and the signal handler that starts draining.
 
     Args:
         app: what answers.
-        readiness: paths that are refused once the process is leaving.
-        pause_s: seconds between falling readiness and the closing port; 0 closes it at once.
-        on_begin: called when the way out starts.
+        readiness: paths that are refused while draining.
+        pause_s: seconds between failing readiness and closing the port; 0 closes it at once.
+        on_begin: called when draining starts.
     """
 
     def __init__(self, *, app: App, readiness: Collection[str], pause_s: float, on_begin: Callable[[], None]) -> None:
@@ -46,7 +46,7 @@ class Draining:
         return not self._begun
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Serve one ASGI connection; costs a comparison while nothing drains."""
+        """Serve one ASGI connection; costs one comparison until draining starts."""
         return self._leaving(scope, receive, send) if self._begun else self._app(scope, receive, send)
 
     def handler(self, *, leave: SignalHandler, loop: asyncio.AbstractEventLoop) -> SignalHandler:

@@ -1,4 +1,4 @@
-"""What a client is told when it gets no answer: one body, one wording, on both servers.
+"""The errors that clients see: one body, one wording, on both servers.
 
 ServiceError                       500, and the base of all: status, code, sentence, whether a retry may help
 ├── InvalidRequestError            422, or 400 on Open Inference Protocol routes: not JSON, or against the schema
@@ -12,7 +12,7 @@ ServiceError                       500, and the base of all: status, code, sente
 ├── MethodNotAllowedError          405
 ├── NotImplementedByServiceError   501: the protocol has it, this service does not
 ├── VersionNotSupportedError       505: not HTTP/1.0 or HTTP/1.1
-└── DrainingError                  503: the process is about to leave
+└── DrainingError                  503: the process is shutting down
 
 Sentences never repeat input, and never hold a URL or a traceback.
 """
@@ -26,7 +26,7 @@ from serving.http.reply import JSON, Headers
 
 
 class Detail(TypedDict):
-    """One finding: where in the request, what is wrong, which kind; never what stands there."""
+    """One finding: where in the request, what is wrong, which kind; never the value itself."""
 
     loc: list[str | int]
     msg: str
@@ -59,7 +59,7 @@ class ServiceError(Exception):
         detail: Sequence[Detail] | None = None,
         retry_after_s: int | None = None,
     ) -> None:
-        # What a subclass says of itself holds unless the one who raises knows better.
+        # The class's own values hold unless others are given.
         if sentence is not None:
             self.sentence = sentence
         if status is not None:
@@ -70,7 +70,7 @@ class ServiceError(Exception):
         super().__init__(self.sentence)
 
     def body(self) -> bytes:
-        """Give the one error body as JSON bytes."""
+        """Give the error body as JSON bytes."""
         content: dict[str, object] = {"error": self.sentence, "code": self.code}
         if self.detail:
             content["detail"] = self.detail
@@ -154,7 +154,7 @@ class ModelNotFoundError(ServiceError):
 
 
 class MethodNotAllowedError(ServiceError):
-    """The route takes other methods."""
+    """The route does not accept this method."""
 
     status = 405
     code = "method_not_allowed"
@@ -170,7 +170,7 @@ class MethodNotAllowedError(ServiceError):
 
 
 class NotImplementedByServiceError(ServiceError):
-    """The protocol has it, this service does not."""
+    """In the protocol, but not in this service."""
 
     status = 501
     code = "not_implemented"
@@ -182,11 +182,11 @@ class VersionNotSupportedError(ServiceError):
 
     status = 505
     code = "http_version_not_supported"
-    sentence = "HTTP/1.1 and HTTP/1.0 are spoken here."
+    sentence = "Only HTTP/1.1 and HTTP/1.0 are served."
 
 
 class DrainingError(ServiceError):
-    """The process is about to leave and takes nothing new."""
+    """The process is shutting down and takes nothing new."""
 
     status = 503
     code = "draining"

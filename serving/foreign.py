@@ -1,8 +1,8 @@
-"""Numbers that strangers write."""
+"""Numbers from untrusted input."""
 
 
 def whole_number(value: bytes | str, *, most_digits: int = 15) -> int | None:
-    """Give the number that ``value`` writes in at most so many ASCII digits, None for anything else.
+    """Parse a number of at most ``most_digits`` ASCII digits; None for anything else.
 
     Python's own ``int`` takes signs, spaces, underscores and other scripts' digits, and raises on very long ones.
     """

@@ -1,6 +1,6 @@
-"""What stands in front of the SDK's application: ids, limits and counts for all; predictions without the SDK.
+"""The application in front of the SDK's: ids, limits and counts for every request; predictions without the SDK.
 
-A request that came whole to a route of predictions is answered straight from the parser, every other one as ASGI.
+A request that arrives whole on a prediction route is answered straight from the parser, any other through ASGI.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from serving.request_id import REQUEST_ID, RequestIds
 access = logging.getLogger("access")
 
 _LAST = (b"connection", b"close")
-# What routes are called that nobody is to tell apart.
+# Routes that are counted as one.
 _FAMILIES = ("/v1", "/v2", "/docs", "/playground")
 _PLAIN = frozenset({"/metrics", "/openapi.json", "/health"})
 
 
 class Counts(Protocol):
-    """Told of every answer.
+    """Counts every answer.
 
     Attributes:
         in_flight: requests being answered now.
@@ -34,7 +34,7 @@ class Counts(Protocol):
     in_flight: int
 
     def request(self, *, route: str, status: int, outcome: str, seconds: float) -> None:
-        """Count an answered request; status 499 where the client went first."""
+        """Count an answered request; status 499 if the client hung up first."""
 
 
 class Front:
@@ -44,7 +44,7 @@ class Front:
         app: the SDK's application.
         predictions: answers what takes texts or tensors.
         counts: told of every answer.
-        pages: answers what else is not the SDK's; None from it means: it is.
+        pages: answers other paths; None for those that are the SDK's.
         access_log: whether to log a line for every request.
 
     Attributes:
@@ -70,7 +70,7 @@ class Front:
         self.direct_urls: Collection[bytes] = self._direct.keys()
 
     def only_asgi(self) -> None:
-        """Take no request directly from now on: what stands in front of this application wants to see them all."""
+        """Take no request directly from now on: a layer in front needs to see every one."""
         self.direct_urls = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,7 +107,7 @@ class Front:
             self._count(self.route_name(path), scope["method"], scope["headers"], status, outcome, started)
 
     def answer(self, url: bytes, headers: Headers, body: bytes) -> Begun:
-        """Answer a POST to what is or was a direct URL: at once where that is possible, else give what will.
+        """Answer a POST to a URL that is, or was, direct: at once if possible, else give a coroutine that will.
 
         Args:
             url: the request target.
@@ -125,7 +125,7 @@ class Front:
         return begun
 
     def route_name(self, path: str) -> str:
-        """Name the route of a path for people and counters: few names however many paths strangers try."""
+        """Name a path's route for people and counters: few names, whatever paths clients try."""
         route = self._predictions.route(path)
         return route.name if route else _name_of(path)
 

@@ -9,7 +9,7 @@ from grpc import aio
 
 
 class Decoding(aio.ServerInterceptor):
-    """Answers unary calls whose message is none with ``INVALID_ARGUMENT``. Has to be the innermost interceptor."""
+    """Answers undecodable messages of unary calls with ``INVALID_ARGUMENT``. Must be the innermost interceptor."""
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
         """Give the call's handler, with a decoder that does not raise."""

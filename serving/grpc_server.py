@@ -46,10 +46,10 @@ class GrpcServer:
         service: what answers.
         counts: told of every inference; its status is the one that REST would give.
         server_metadata: the SDK's name, version and extensions.
-        ready: whether new calls should come here.
+        ready: whether new calls may come.
         max_message_bytes: most bytes of a call, the same as of a body.
-        grace_s: how long running calls may take at the end.
-        interceptors: what stands around every call, outermost first.
+        grace_s: how long running calls may take to finish.
+        interceptors: around every call, outermost first.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class GrpcServer:
         await server.wait_for_termination()
 
     def leave(self) -> None:
-        """Say through the health service that no new calls should come; may be called by a signal handler."""
+        """Report NOT_SERVING through the health service; may be called from a signal handler."""
         if self._loop is not None:
             asyncio.run_coroutine_threadsafe(self._health.enter_graceful_shutdown(), self._loop)
 
@@ -111,7 +111,7 @@ class _Servicer(pb_grpc.GRPCInferenceServiceServicer):
         self._ids = RequestIds()
 
     async def ModelInfer(self, request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
-        """Classify; a call's own deadline goes along as a header."""
+        """Classify; the call's deadline is passed on as a header."""
         started = time.perf_counter()
         request_id, headers = self._ids.identify(_headers(context))
         status, outcome = _GONE, "error"
@@ -137,7 +137,7 @@ class _Servicer(pb_grpc.GRPCInferenceServiceServicer):
             self._counts.request(route=INFER_CALL, status=status, outcome=outcome, seconds=seconds)
 
     async def ModelMetadata(self, request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
-        """Say what is served."""
+        """Describe the model."""
         await self._check(request, context)
         said = self._service.metadata()
         return pb.ModelMetadataResponse(
@@ -150,15 +150,15 @@ class _Servicer(pb_grpc.GRPCInferenceServiceServicer):
         return pb.ModelReadyResponse(ready=self._ready())
 
     async def ServerLive(self, _request: Any, _context: Any) -> Any:  # noqa: N802
-        """Say that the process lives."""
+        """Say that the process is alive."""
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(self, _request: Any, _context: Any) -> Any:  # noqa: N802
-        """Say whether new calls should come here."""
+        """Say whether new calls may come."""
         return pb.ServerReadyResponse(ready=self._ready())
 
     async def ServerMetadata(self, _request: Any, _context: Any) -> Any:  # noqa: N802
-        """Say what serves."""
+        """Describe the server."""
         return pb.ServerMetadataResponse(**self._server_metadata)
 
     async def RepositoryModelLoad(self, _request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
@@ -177,7 +177,7 @@ class _Servicer(pb_grpc.GRPCInferenceServiceServicer):
 
 
 def _headers(context: aio.ServicerContext[Any, Any]) -> Headers:
-    """Give a call's metadata as headers, with what is left of its deadline as the shortest time anybody stated."""
+    """Give a call's metadata as headers, with the time left until its deadline among them."""
     metadata = context.invocation_metadata() or ()
     headers = [
         (key.encode(), value if isinstance(value, bytes) else value.encode("latin-1")) for key, value in metadata
@@ -198,4 +198,4 @@ async def _abort(context: aio.ServicerContext[Any, Any], error: ServiceError, *m
         error.status, grpc.StatusCode.INTERNAL if error.status >= 500 else grpc.StatusCode.INVALID_ARGUMENT
     )
     await context.abort(code, error.sentence, _metadata([*said, *more]))
-    raise AssertionError("abort returns to nobody")
+    raise AssertionError("abort does not return")

@@ -1,4 +1,4 @@
-"""Loads the KServe SDK without the half of it that a server here never runs.
+"""Loads the KServe SDK without the half that these servers never run.
 
 ``import kserve`` runs a package file that imports the Kubernetes client and a class for each of its API objects, and
 pandas comes along for one conversion. Together they are most of the SDK's import time and memory. The package is
@@ -13,14 +13,14 @@ from typing import Any
 
 
 class _DataFrame:
-    """What annotations are evaluated with; to whoever makes one, the real class."""
+    """Stands in for the class in annotations; calling it makes a real one."""
 
     def __new__(cls, *args: Any, **options: Any) -> Any:
         return importlib.import_module("pandas").DataFrame(*args, **options)
 
 
 class _DeferredPandas(ModuleType):
-    """Pandas to whoever only names ``DataFrame`` in an annotation; the real one to whoever wants more."""
+    """Pandas for code that only names ``DataFrame`` in annotations; anything else loads the real one."""
 
     DataFrame = _DataFrame
 
@@ -47,6 +47,6 @@ def import_sdk_leanly() -> None:
     try:
         importlib.import_module("kserve.model_server")
     finally:
-        # Others look for pandas by its entry here, and would take the stand-in for the real one.
+        # Others check this entry, and would take the stand-in for the real pandas.
         if deferred and isinstance(sys.modules.get("pandas"), _DeferredPandas):
             del sys.modules["pandas"]

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what the SDK's own generator says of its routes, less what is refused, plus ours."""
+"""The OpenAPI document: the SDK's own, without the refused routes, plus ours."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,14 +13,14 @@ from serving.service import Service
 
 _REF = "#/components/schemas/"
 _ERRORS = {
-    400: "Against the Open Inference Protocol or the limits.",
+    400: "Violates the Open Inference Protocol or the limits.",
     404: "No such route or model.",
     413: "The body is too large.",
-    415: "The body has another content encoding than gzip.",
-    422: "Not JSON, or against the schema.",
+    415: "The body has a content encoding other than gzip.",
+    422: "Not JSON, or not valid against the schema.",
     500: "The service failed.",
     502: "The predictor's answer could not be understood.",
-    503: "Overloaded, away or about to leave; see `Retry-After`.",
+    503: "Overloaded, unavailable or shutting down; see `Retry-After`.",
     504: "No answer in time; see `Retry-After`.",
 }
 _INFER_BODY = {
@@ -39,7 +39,7 @@ _INFER_BODY = {
 
 
 class Described(NamedTuple):
-    """What a server's document says beyond what both serve.
+    """One server's part of the document.
 
     Attributes:
         title: of the document.
@@ -61,7 +61,7 @@ class Described(NamedTuple):
 
 
 def document(app: FastAPI, *, service: Service, described: Described) -> Callable[[], dict[str, Any]]:
-    """Give the function that FastAPI asks for its document; it is made once, when it is first asked for."""
+    """Give FastAPI's document function; the document is built once, on first use."""
 
     def build() -> dict[str, Any]:
         if not app.openapi_schema:
@@ -108,7 +108,7 @@ def _is_served(path: str) -> bool:
 
 
 def _name_the_model(operation: dict[str, Any], model_name: str) -> None:
-    """Say which model there is, and leave versions out."""
+    """Name the one model, and drop versions."""
     if "parameters" in operation:
         kept = [each for each in operation["parameters"] if each["name"] != "model_version"]
         for parameter in kept:
@@ -118,7 +118,7 @@ def _name_the_model(operation: dict[str, Any], model_name: str) -> None:
 
 
 def _describe_tensor(schemas: dict[str, Any], service: Service) -> None:
-    """Narrow the protocol's any tensor to the one that is taken: ``text``, BYTES, [N] or [N, 1]."""
+    """Narrow the protocol's tensor to the one accepted here: ``text``, BYTES, [N] or [N, 1]."""
     texts = service.schema.openapi()["PredictRequest"]["properties"]["text"]
     text = texts["items"]
     nested = {**texts, "items": {"type": "array", "items": text, "minItems": 1, "maxItems": 1}}

@@ -1,4 +1,4 @@
-"""What answers the routes that take texts or tensors: a body in, a reply out, at once where that is possible."""
+"""Answers the routes that take texts or tensors: a body in, a reply out, at once if possible."""
 
 import functools
 import logging
@@ -23,11 +23,11 @@ INFER_CALL = "/inference.GRPCInferenceService/ModelInfer"
 
 _V1_PATH = re.compile(r"/v1/models/[^/:]+:predict")
 _INFER_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
-# What a request seldom has, and what then needs more than a look at its body.
+# Rare headers that change how a body is read or answered.
 _UNUSUAL = frozenset({b"content-encoding", b"ce-specversion"})
 
 Begun = Reply | Coroutine[Any, Any, Reply]
-"""An answer, or what will give it."""
+"""A reply, or a coroutine that gives it."""
 
 TextsOf = Callable[[bytes], list[str]]
 """Gives the texts of a body; raises InvalidRequestError."""
@@ -41,16 +41,16 @@ class Route(NamedTuple):
 
 
 class Predictions:
-    """Answers V1, the Open Inference Protocol, and what routes of texts a server adds.
+    """Answers V1, the Open Inference Protocol, and a server's own text routes.
 
     Args:
         service: classifies.
         max_body_bytes: most bytes a body may have, before and after its content encoding.
         events: reads and answers CloudEvents.
-        texts: further routes of texts: path to name, and what reads a body.
+        texts: further text routes: by path, the route's name and what reads its body.
 
     Attributes:
-        routes: those that are known by their whole path.
+        routes: by exact path.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Predictions:
         self.routes[INFER.format(model_name=service.name)] = infer
 
     def route(self, path: str) -> Route | None:
-        """Give the route of a path, those of other models and versions among them; None where there is none."""
+        """Give the route of a path, also of other models and versions; None if there is none."""
         route = self.routes.get(path)
         if route is None and (asked := _INFER_PATH.fullmatch(path)):
             return Route(INFER, functools.partial(self._begin_infer, asked[1], asked[2]))
@@ -82,7 +82,7 @@ class Predictions:
         return route
 
     def begin(self, route: Route, headers: Headers, body: bytes, started: float) -> Begun:
-        """Answer a body, with an error too, or give what will; that is for ``finish`` to await."""
+        """Answer a body, or give a coroutine for ``finish`` to await; errors are replies too."""
         try:
             if len(body) > self.max_body_bytes:
                 return refusal(PayloadTooLargeError(limit_bytes=self.max_body_bytes))
@@ -96,7 +96,7 @@ class Predictions:
             return _failed(route, headers, error)
 
     async def finish(self, begun: Coroutine[Any, Any, Reply], route: Route, headers: Headers) -> Reply:
-        """Give the answer that was begun; raises nothing but its own cancellation."""
+        """Await the answer that was begun; raises nothing but its own cancellation."""
         try:
             return await begun
         except ServiceError as error:
@@ -152,7 +152,7 @@ class Predictions:
 
 
 def refusal(error: ServiceError, *more: tuple[bytes, bytes]) -> Reply:
-    """Make the answer that tells of an error."""
+    """Turn an error into a reply."""
     return Reply(error.status, [*error.headers(), *more], error.body(), "error")
 
 
@@ -162,7 +162,7 @@ def _failed(route: Route, headers: Headers, error: Exception) -> Reply:
 
 
 def named(headers: Headers) -> dict[str, str | None]:
-    """Give what a log line says of a request, so that it can be found again."""
+    """Give what identifies a request in a log line."""
     request_id = next((value.decode("latin-1") for name, value in headers if name == REQUEST_ID), None)
     return {"request_id": request_id, "trace_id": trace_id(headers)}
 

@@ -1,4 +1,4 @@
-"""Request ids: the client's own where a log and a header can bear it, else one made here."""
+"""Request ids: the client's own if it is safe in logs and headers, else one made here."""
 
 import itertools
 import os
@@ -15,7 +15,7 @@ def is_plain(value: bytes) -> bool:
 
 
 class RequestIds:
-    """Gives every request exactly one id; those made here are unique among all processes."""
+    """Gives every request exactly one id; those made here are unique across processes."""
 
     def __init__(self) -> None:
         self._made = map("{}-{:x}".format, itertools.repeat(os.urandom(6).hex()), itertools.count())

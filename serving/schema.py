@@ -8,14 +8,14 @@ from typing_extensions import TypedDict
 from serving.errors import Detail, InvalidRequestError
 
 _CLOSED = ConfigDict(extra="forbid", strict=True)
-# One character that is no white space: neither Unicode's nor a separator of ASCII's. Spelt out, because \s is another
-# set in every dialect, and the schema that clients read has to mean what is checked here.
+# One character that is neither Unicode white space nor an ASCII separator. Spelt out because \s differs between
+# dialects, and the published schema has to mean what is checked here.
 _NOT_BLANK = "[^\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 _SCORE = (
-    "float32: a probability, and those of a text sum to 1; of a model that gives a text several labels or one score,"
-    " each a probability of its own; of a model of regression, any number."
+    "float32. Usually probabilities that sum to 1 per text; for multi-label or single-score models an independent"
+    " probability each; for regression any number."
 )
-_MOST_FINDINGS = 16  # a body of 128 wrong texts needs no 128 sentences
+_MOST_FINDINGS = 16  # 128 wrong texts need not give 128 sentences
 _SENTENCES = {
     "json_invalid": "The request body is not valid JSON in UTF-8.",
     "string_pattern_mismatch": "Text should not be blank",
@@ -44,7 +44,7 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """The one body of every error."""
+    """Every error's body."""
 
     model_config = ConfigDict(title="Error")
 
@@ -118,10 +118,10 @@ class RequestSchema:
             raise _invalid(error) from None
 
     def texts(self, texts: object, *, field: str, status: Literal[400, 422] = 400) -> list[str]:
-        """Give ``texts`` back when it is a list of strings within the limits.
+        """Return ``texts`` if it is a list of strings within the limits.
 
         Raises:
-            InvalidRequestError: it is not; ``status`` as given, the field named in the finding.
+            InvalidRequestError: it is not; with ``status``, and the field named in the finding.
         """
         try:
             return self._texts.validate_python(texts)

@@ -1,4 +1,4 @@
-"""What the scores of a model are: what the predictor says with every answer, and what its answers are held to."""
+"""The kinds of scores: named in every answer of the predictor, and what these answers are checked against."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What the SDK's application serves beside predictions: true metadata, the one error body, and no model loading."""
+"""What the SDK's application serves beside predictions: true metadata, the shared error body, no model loading."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -44,7 +44,7 @@ def add_routes(app: FastAPI, *, service: Service) -> None:
     async def explain() -> Response:
         raise NotImplementedByServiceError("Explanations are not served.")
 
-    # The SDK would answer a path with a slash at its end by a redirect, which few clients follow with their body.
+    # The SDK would redirect a path with a trailing slash, and few clients resend the body.
     app.router.redirect_slashes = False
     hidden: dict[str, Any] = {"include_in_schema": False}
     app.add_api_route("/v1/models/{model_name}:explain", explain, methods=["POST"], **hidden)
@@ -56,7 +56,7 @@ def add_routes(app: FastAPI, *, service: Service) -> None:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Give every error the one body; call it after the SDK has set its handlers, which these replace."""
+    """Give every error the same body; call it after the SDK has set its handlers, which these replace."""
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
 

@@ -23,7 +23,7 @@ class Server(ModelServer):
     """Runs one service until it is told to stop.
 
     Args:
-        front: the application, and the way out.
+        front: the application, with draining.
         service: what is served, for the SDK's own routes.
         direct: answers hot routes without ASGI.
         limits: what connections may cost.
@@ -38,7 +38,7 @@ class Server(ModelServer):
         add_routes(app, service=service)
 
     def run(self, grpc: GrpcServer | None) -> None:
-        """Serve, gRPC too where there is a server for it; returns when the last answer is out."""
+        """Serve, also over gRPC if there is a server for it; returns after the last answer."""
         if grpc is not None:
             self._grpc_server = grpc
             self.servers.append(grpc.start())

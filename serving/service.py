@@ -10,30 +10,30 @@ from serving.oip.tensors import Tensors
 from serving.schema import RequestSchema
 
 TIMEOUT = b"x-request-timeout-ms"
-"""The header by which a caller says how many milliseconds it waits."""
+"""The header in which a caller says how many milliseconds it will wait."""
 
 _NO_SUCH_VERSION = "There is no such version of the model here."
 
 
 class Inferred(NamedTuple):
-    """An answer in tensors, the headers that go with it, and what the service counts it as."""
+    """An answer in tensors, its headers, and its outcome for the counters."""
 
     tensors: Tensors
     headers: Headers
     outcome: str = "other"
 
     def check_version(self, asked: str | None) -> None:
-        """See that the answer is of the version that was asked for, if any was.
+        """Check that the answer is from the requested version, if one was requested.
 
         Raises:
-            ModelNotFoundError: it is of another.
+            ModelNotFoundError: it is from another.
         """
         if asked and asked != self.tensors.model_version:
             raise ModelNotFoundError(_NO_SUCH_VERSION)
 
 
 class Service(ABC):
-    """One classifier of texts as every protocol sees it.
+    """One text classifier as every protocol sees it.
 
     Attributes:
         name: the model's name in routes.
@@ -46,7 +46,7 @@ class Service(ABC):
     @property
     @abstractmethod
     def version(self) -> str | None:
-        """The model version that is served; None while nobody knows."""
+        """The model version that is served; None while unknown."""
 
     @abstractmethod
     def metadata(self) -> dict[str, Any]:
@@ -54,25 +54,25 @@ class Service(ABC):
 
     @abstractmethod
     def predict(self, texts: Sequence[str], headers: Headers, *, started: float) -> Reply | Coroutine[Any, Any, Reply]:
-        """Answer ``{"predictions": [...]}`` at once, or give what will.
+        """Answer ``{"predictions": [...]}`` at once, or give a coroutine that will.
 
         Args:
             texts: valid texts, at least one.
             headers: the request's.
-            started: when it came, on the performance counter.
+            started: when it arrived, by the performance counter.
         """
 
     @abstractmethod
     def infer(
         self, texts: Sequence[str], headers: Headers, *, started: float
     ) -> Inferred | Coroutine[Any, Any, Inferred]:
-        """Answer in tensors at once, or give what will; arguments as for ``predict``."""
+        """Answer in tensors at once, or give a coroutine that will; arguments as for ``predict``."""
 
     def check_model(self, name: str, version: str | None = None) -> None:
-        """See that a request means this model, and this version when it names one.
+        """Check that a request is for this model, and for this version if it names one.
 
         Raises:
-            ModelNotFoundError: it means another.
+            ModelNotFoundError: it is for another.
         """
         if name != self.name:
             raise ModelNotFoundError

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class ServingSettings(BaseSettings):
-    """What is set of a server, whatever it serves; each server adds its own settings and its prefix."""
+    """Settings that every server has; each adds its own and a prefix."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True)
 

@@ -10,12 +10,12 @@ from opentelemetry.trace import SpanKind, Status, Tracer
 from opentelemetry.trace import StatusCode as SpanStatus
 
 _SERVICE, _METHOD = "inference.GRPCInferenceService", "ModelInfer"
-# The others say that the client erred or has gone.
+# The others mean that the client erred or has gone.
 _FAULTS = {StatusCode.UNKNOWN, StatusCode.DEADLINE_EXCEEDED, StatusCode.INTERNAL, StatusCode.UNAVAILABLE}
 
 
 class TracedCalls(AsyncServerInterceptor):
-    """Traces ``ModelInfer``; the trace comes in by the call's metadata. Has to be the outermost interceptor.
+    """Traces ``ModelInfer``; the trace comes in with the call's metadata. Must be the outermost interceptor.
 
     Args:
         tracer: where spans come from.

@@ -23,7 +23,7 @@ _FLAGS = ("binary_data_output", "binary_data")
 
 
 def parse(request: Any, *, schema: RequestSchema) -> InferCall:
-    """Read a ``ModelInferRequest``; outputs go out raw when the input came raw.
+    """Read a ``ModelInferRequest``; a raw input gets raw outputs.
 
     Raises:
         InvalidRequestError: as for REST.
@@ -35,7 +35,7 @@ def parse(request: Any, *, schema: RequestSchema) -> InferCall:
     count = check_tensor(tensor.name, tensor.datatype, list(tensor.shape))
     raw = request.raw_input_contents
     if raw and (len(raw) != 1 or tensor.HasField("contents")):
-        raise refused(f"The data of {INPUT} needs to be there once, raw or as contents.")
+        raise refused(f"The data of {INPUT} is needed once, raw or as contents.")
     elements = unpack_bytes(raw[0]) if raw else tensor.contents.bytes_contents
     texts = schema.texts(decode_elements(elements, count=count), field=INPUT)
     for output in request.outputs:

@@ -35,8 +35,8 @@ def parse(body: bytes, *, header_length: bytes | None, schema: RequestSchema) ->
         schema: checks the texts.
 
     Raises:
-        InvalidRequestError: not JSON, a field of a wrong type, not one tensor ``text``, shape and data disagree, or
-            beyond the limits; status 400.
+        InvalidRequestError: not JSON, a field of the wrong type, not one tensor ``text``, shape and data disagree, or a
+            limit is exceeded; status 400.
     """
     json_bytes, binary = _split(body, header_length)
     try:

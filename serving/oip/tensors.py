@@ -38,7 +38,7 @@ class Tensors(NamedTuple):
         return [self.labels[index] for index in self.scores.argmax(axis=1)]
 
     def parameters(self) -> dict[str, str]:
-        """Give what is said beside the tensors: labels in class order, what scores are, and which texts were cut."""
+        """Give the parameters beside the tensors: labels in class order, the kind of scores, which texts were cut."""
         return {
             "labels": orjson.dumps(list(self.labels)).decode(),
             "scores_are": self.scores_are,
@@ -65,10 +65,10 @@ def refused(sentence: str) -> InvalidRequestError:
 
 
 def check_tensor(name: object, datatype: object, shape: object) -> int:
-    """Give the number of elements of an input tensor that is described as it should be.
+    """Check an input tensor's description; give its number of elements.
 
     Raises:
-        InvalidRequestError: another name, datatype or shape.
+        InvalidRequestError: the name, datatype or shape is wrong.
     """
     if name != INPUT:
         raise refused(f"The input tensor needs to be named {INPUT}.")
@@ -96,18 +96,18 @@ def decode_elements(elements: Sequence[Any], *, count: int) -> list[Any]:
 
 
 def wanted_outputs(asked: Sequence[tuple[object, bool]], *, by_default: bool) -> dict[str, bool]:
-    """Give the outputs asked for, all when none is named, and whether each goes out in binary.
+    """Give the requested outputs, all if none is named, and whether each goes out in binary.
 
     Raises:
-        InvalidRequestError: a name is unknown, or is there twice.
+        InvalidRequestError: a name is unknown, or occurs twice.
     """
     if not asked:
         return dict.fromkeys(OUTPUTS, by_default)
     names = [name for name, _ in asked]
     if any(name not in OUTPUTS for name in names):
-        raise refused(f"There are two outputs, {' and '.join(OUTPUTS)}, and none of another name.")
+        raise refused(f"The only outputs are {' and '.join(OUTPUTS)}.")
     if len(set(names)) < len(names):
-        raise refused("An output is asked for twice.")
+        raise refused("An output is requested twice.")
     return {str(name): binary for name, binary in asked}
 
 
@@ -122,10 +122,10 @@ def unpack_bytes(raw: bytes) -> list[bytes]:
     while offset < len(raw):
         end = offset + 4
         if end > len(raw):
-            raise refused(f"The binary data of {INPUT} ends within a length.")
+            raise refused(f"The binary data of {INPUT} ends inside a length.")
         (length,) = struct.unpack_from("<I", raw, offset)
         if end + length > len(raw):
-            raise refused(f"The binary data of {INPUT} ends within an element.")
+            raise refused(f"The binary data of {INPUT} ends inside an element.")
         elements.append(raw[end : end + length])
         offset = end + length
     return elements
