@@ -31,7 +31,16 @@ load-pods: $(VENV)/.dev  ## which size of predictor pod is cheapest for a p99, f
 load-validate: $(VENV)/.dev  ## hold predictions against 1, 2, 4 throttled predictors (root: makes cgroups; 12 minutes)
 	$(PY) -m load.capacity validate $(ARGS)
 
+# Which cluster: by default the one of `make cluster`, whose node answers at these addresses.
+CLUSTER ?= --kubeconfig build/single-node/kubeconfig --url https://10.213.1.1 --host sentiment.sentiment.single-node.test
+
+load-autoscaling: $(VENV)/.dev  ## hold the simulator against a cluster's own autoscaler on one spike (10 minutes; CLUSTER= says which)
+	$(PY) -m load.capacity autoscaling $(CLUSTER) --times $(TIMES) $(ARGS)
+
+load-route: $(VENV)/.dev  ## what gateway and queue-proxy add to hits and misses, beside the stack without a cluster
+	$(PY) -m load.capacity route $(CLUSTER) $(ARGS)
+
 load-reports: $(VENV)/.dev  ## measure load/reports anew (45 minutes on a quiet machine; root for the throttled part)
 	$(PY) -m load.campaign $(ARGS)
 
-.PHONY: load load-report load-testrun load-calibrate load-curve load-simulate load-recommend load-pods load-validate load-reports
+.PHONY: load load-report load-testrun load-calibrate load-curve load-simulate load-recommend load-pods load-validate load-autoscaling load-route load-reports

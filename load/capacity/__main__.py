@@ -1,4 +1,4 @@
-"""Capacity planning: ``python -m load.capacity calibrate|curve|simulate|recommend|pods|validate --help``."""
+"""Capacity planning: ``python -m load.capacity COMMAND --help``; COMMAND is calibrate, curve, simulate and so on."""
 
 import argparse
 import dataclasses
@@ -7,15 +7,28 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from load.capacity.autoscaling import Spike, course_of, foretell, foretold_course, looks_of, record
+from load.capacity.autoscaling import page as autoscaling_page
 from load.capacity.calibrate import calibrate
-from load.capacity.cli import add_load_options, add_times_options, prices_of, scenario_of, times_of
+from load.capacity.cli import (
+    add_cluster_options,
+    add_load_options,
+    add_spike_options,
+    add_times_options,
+    prices_of,
+    scenario_of,
+    times_of,
+)
 from load.capacity.curve import HIT_SHARES, as_rows, curve
+from load.capacity.observed import Revisions
 from load.capacity.pages import advice_page, curve_checks, curve_page, simulation_page, validation_table
-from load.capacity.plots import plot_curve, plot_timeline, plot_validation
+from load.capacity.plots import plot_autoscaling, plot_curve, plot_timeline, plot_validation
 from load.capacity.pod_size import as_rows as pod_rows
 from load.capacity.pod_size import fleets
 from load.capacity.pod_size import page as pods_page
 from load.capacity.recommend import Slo, as_row, best, candidates
+from load.capacity.route import Way, measure, ways_to
+from load.capacity.route import page as route_page
 from load.capacity.service import ServiceTimes
 from load.capacity.simulate import simulate
 from load.capacity.stack import running_stack
@@ -134,6 +147,41 @@ def run_validate(options: argparse.Namespace) -> None:
     write_page(options.out / "validation.md", f"# Predictions and measurements\n\n{validation_table(rows)}\n")
 
 
+def run_autoscaling(options: argparse.Namespace) -> None:
+    """Hold the simulator against a cluster's KPA on one spike, or on one that was recorded before."""
+    if options.recording is None:
+        spike = Spike(rate=options.rate, peak=options.peak, duration_s=options.duration_s, hit_share=options.hit_share)
+        revisions = Revisions(kubeconfig=options.kubeconfig, namespace=options.namespace, service=options.service)
+        recording = record(revisions, spike, url=options.url, host=options.host, most_s=options.most_s)
+        write_json(options.out / "recording.json", recording)
+    else:
+        recording = json.loads(options.recording.read_text(encoding="utf-8"))
+    options.threads = 1
+    looks, timeline = looks_of(recording), foretell(recording, times_of(options))
+    plot = plot_autoscaling(
+        Spike(**recording["spike"]).points(),
+        [(look.at_s, look.wanted["predictor"]) for look in looks],
+        course_of(looks),
+        foretold_course(timeline, lead_s=-looks[0].at_s),
+        options.out / "autoscaling.svg",
+    )
+    text = autoscaling_page(recording, timeline, plot=plot.name)
+    write_page(options.out / "autoscaling.md", text)
+    print(text)
+
+
+def run_route(options: argparse.Namespace) -> None:
+    """Measure what each hop of a cluster's route costs, beside the stack without a cluster."""
+    revisions = Revisions(kubeconfig=options.kubeconfig, namespace=options.namespace, service=options.service)
+    pod_ip = revisions.pods("transformer")[0].status.pod_ip
+    with running_stack(model_dir=options.model_dir) as stack:
+        ways = [Way(name="no cluster", url=stack.url), *ways_to(pod_ip, url=options.url, host=options.host)]
+        found = measure(ways, rounds=options.rounds, round_s=options.round_s)
+    write_json(options.out / "route.json", found)
+    write_page(options.out / "route.md", route_page(found))
+    print(route_page(found))
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     top = argparse.ArgumentParser(prog="python -m load.capacity", description=__doc__)
@@ -175,6 +223,15 @@ def parser() -> argparse.ArgumentParser:
     validated.add_argument("--pods", type=int, nargs="+", default=[1, 2, 4])
     validated.add_argument("--utilizations", type=float, nargs="+", default=[0.3, 0.5, 0.7])
     validated.add_argument("--run-s", type=float, default=40.0, help="seconds per run")
+    scaled = command("autoscaling", run_autoscaling)
+    add_times_options(scaled)
+    add_spike_options(scaled)
+    routed = command("route", run_route)
+    routed.add_argument("--rounds", type=int, default=5)
+    routed.add_argument("--round-s", type=float, default=5.0)
+    routed.add_argument("--model-dir", type=Path, default=None, help="of the stack without a cluster")
+    for sub in (scaled, routed):
+        add_cluster_options(sub)
     for sub in (measured, validated):
         sub.add_argument("--model-dir", type=Path, default=None, help="checkpoint; default: the shipped one")
         sub.add_argument("--model-name", default="", help="what to call it in the results")

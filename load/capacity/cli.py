@@ -60,6 +60,25 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=255)
 
 
+def add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    """Add which service of which cluster is loaded."""
+    parser.add_argument("--kubeconfig", type=Path)
+    parser.add_argument("--namespace", default="sentiment")
+    parser.add_argument("--service", default="sentiment")
+    parser.add_argument("--url", default="http://127.0.0.1", help="the gateway's address")
+    parser.add_argument("--host", default="", help="the name by which the gateway knows the service")
+
+
+def add_spike_options(parser: argparse.ArgumentParser) -> None:
+    """Add the spike that the real autoscaler is asked to follow."""
+    parser.add_argument("--recording", type=Path, help="of an earlier run; without it the cluster is loaded")
+    parser.add_argument("--rate", type=float, default=20.0, help="requests/s before and after the spike")
+    parser.add_argument("--peak", type=float, default=200.0, help="requests/s in it")
+    parser.add_argument("--duration-s", type=float, default=240.0, help="of the load; half of it is the spike")
+    parser.add_argument("--hit-share", type=float, default=0.1)
+    parser.add_argument("--most-s", type=float, default=600.0, help="to wait for scale-down after the load")
+
+
 def times_of(options: argparse.Namespace) -> ServiceTimes:
     """Read the service times, scaled to the target's speed and threads."""
     measured = json.loads(options.times.read_text(encoding="utf-8"))

@@ -8,10 +8,12 @@ import resource
 import subprocess
 import tempfile
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from load.capacity.stack import Stack
+from load.machine import machine_facts
 from load.run import command
 
 BATCHES = re.compile(r"^predictor_batch_texts_count(?:\{[^}]*\})? (\S+)", re.MULTILINE)
@@ -42,19 +44,18 @@ def own_children_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def run_scenario(stack: Stack, scenario: str, **settings: float | str) -> Observation:
-    """Run a scenario to its end.
+def k6_result(scenario: str, settings: Mapping[str, float | str]) -> dict[str, Any]:
+    """Run a scenario to its end; give its result.
 
     Raises:
         RuntimeError: k6 left no result (its last words are in the message).
     """
-    before, batches, children_s = stack.cpu_seconds(), batches_so_far(stack), own_children_s()
     with tempfile.TemporaryDirectory(prefix="load-run-") as folder:
         out = Path(folder) / scenario
         given = {name: str(value) for name, value in settings.items()}
         finished = subprocess.run(
             command(scenario, prometheus="", quiet=True),
-            env={**os.environ, **given, "URL": stack.url, "OUT": str(out)},
+            env={**os.environ, **given, "OUT": str(out), "MACHINE": json.dumps(machine_facts())},
             capture_output=True,
             text=True,
             check=False,
@@ -62,7 +63,14 @@ def run_scenario(stack: Stack, scenario: str, **settings: float | str) -> Observ
         path = out.with_suffix(".json")
         if not path.exists():
             raise RuntimeError(f"k6 run {scenario} left no result:\n{(finished.stdout + finished.stderr)[-1500:]}")
-        result = json.loads(path.read_text())
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return result
+
+
+def run_scenario(stack: Stack, scenario: str, **settings: float | str) -> Observation:
+    """Run a scenario against a stack to its end; raises RuntimeError as ``k6_result`` does."""
+    before, batches, children_s = stack.cpu_seconds(), batches_so_far(stack), own_children_s()
+    result = k6_result(scenario, {**settings, "URL": stack.url})
     after = stack.cpu_seconds()
     cpu_s = {name: after[name] - before[name] for name in after} | {"k6": own_children_s() - children_s}
     return Observation(result, cpu_s, batches_so_far(stack) - batches)

@@ -43,6 +43,36 @@ def plot_timeline(timeline: Timeline, path: Path, *, title: str, count: int = 60
     return save(figure, path)
 
 
+def plot_autoscaling(
+    rate: Sequence[tuple[float, float]],
+    wanted: Sequence[tuple[float, int]],
+    real: Sequence[tuple[float, int]],
+    foretold: Sequence[tuple[float, int]],
+    path: Path,
+) -> Path:
+    """Draw the load, and below it predictor pods over time: those that were ready, wanted, and foretold."""
+    figure = new_figure(rows=2, height_in=2.3)
+    demand, pods = figure.axes
+    demand.set_title("The real KPA and the simulator")
+    demand.plot(*zip(*rate, strict=True), color=COLORS["rate"], label="load")
+    demand.set_ylabel("requests/s")
+    demand.set_ylim(bottom=0)
+    demand.set_xlim(min(at_s for at_s, _ in real), max(at_s for at_s, _ in real))
+    pods.sharex(demand)
+    for course, color, style, label in (
+        (wanted, "#999", ":", "wanted by the KPA"),
+        (real, COLORS["p50"], "-", "ready"),
+        (foretold, COLORS["p99"], "--", "simulated"),
+    ):
+        pods.step(*zip(*course, strict=True), where="post", color=color, linestyle=style, label=label)
+    pods.set_ylabel("predictor pods")
+    pods.set_xlabel("seconds from the load's start")
+    pods.set_ylim(0, 1.4 * max(count for course in (wanted, real, foretold) for _, count in course))
+    pods.yaxis.set_major_locator(MaxNLocator(integer=True))
+    pods.legend(loc="upper center", ncols=3)
+    return save(figure, path)
+
+
 def plot_curve(points: Sequence[dict[str, Any]], checks: Sequence[dict[str, Any]], path: Path) -> Path:
     """Draw capacity and cost over the miss share; measured points of the shared machine beside the predicted."""
     figure = new_figure(rows=2, height_in=2.8)

@@ -70,6 +70,11 @@ class Timeline:
         self.predictor_pod_s = predictor_pod_s
 
     @property
+    def pods(self) -> list[tuple[float, int, int, bool]]:
+        """Second by second: when, ready transformers, ready predictors, whether one of them panicked."""
+        return list(self._pods)
+
+    @property
     def requests(self) -> int:
         """Requests that arrived."""
         return len(self._arrivals)

@@ -174,3 +174,14 @@ def test_a_compiler_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(build.BuildError, match="etcd: `go build x`"):
         build.compile_one(str(go), tmp_path, "x", "", target)
     assert target.read_text() == "old"
+
+
+def test_a_build_that_gives_way_leaves_the_session_and_its_share_of_the_processors() -> None:
+    code = (
+        f"import sys, os; sys.path.insert(0, {str(SINGLE_NODE)!r}); import build; build.give_way(); "
+        "share = open('/proc/self/autogroup').read() if os.path.exists('/proc/self/autogroup') else 'nice 19'; "
+        "print(os.getsid(0) == os.getpid(), os.nice(0), share)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    own_session, nice, *share = done.stdout.split()
+    assert (own_session, nice, share[-2:]) == (str(Path("/proc/self/autogroup").exists()), "19", ["nice", "19"])
