@@ -1,18 +1,18 @@
-"""What can go wrong beyond what both servers share, and how a client is told.
+"""The predictor's own errors, beside those that both servers share.
 
 ServiceError (serving.errors)
-├── OverloadedError        503: the queue is full, or the turn would come too late; says when to come back
-├── DeadlineExceededError  504: the request's time passed before its answer
+├── OverloadedError        503: the queue is full, or the turn would come too late; says when to retry
+├── DeadlineExceededError  504: the request's time ran out before its answer
 └── InferenceFailedError   500: the engine failed on a text of this request
 
-CheckpointError, EngineUnavailableError: never reach a client, they stop the process at start.
+CheckpointError, EngineUnavailableError: never reach a client; they stop the process at start.
 """
 
 from serving.errors import ServiceError
 
 
 class OverloadedError(ServiceError):
-    """The queue has no room, or what waits in it would take too long."""
+    """The queue has no room, or waiting in it would take too long."""
 
     status = 503
     code = "overloaded"
@@ -22,12 +22,12 @@ class OverloadedError(ServiceError):
 
 
 class DeadlineExceededError(ServiceError):
-    """The request's time passed before its answer."""
+    """The request's time ran out before its answer."""
 
     status = 504
     code = "deadline_exceeded"
     retryable = True
-    sentence = "The request's time passed before its answer."
+    sentence = "The request's time ran out before its answer."
 
 
 class InferenceFailedError(ServiceError):

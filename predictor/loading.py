@@ -1,4 +1,4 @@
-"""Reads the checkpoint and brings the engine up to speed, before any port opens."""
+"""Loads the checkpoint and warms the engine up, before any port opens."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ _WARM_UP_TEXT_TOKENS = 32
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """What came out of a checkpoint: its parts, its version, and how fast it ran a full batch."""
+    """A loaded checkpoint: its parts, its version, and the speed of a full batch."""
 
     checkpoint: Checkpoint
     engine: Engine
@@ -81,7 +81,7 @@ def load(settings: Settings, *, threads: int) -> LoadedModel:
 
 
 def _engine(settings: Settings, checkpoint: Checkpoint, threads: int) -> Engine:
-    # Either library is large: only the one that is used gets loaded.
+    # Both libraries are large: only the one in use is loaded.
     if settings.engine == "torch":
         from predictor.engine.torch_engine import TorchEngine  # noqa: PLC0415
 
@@ -94,21 +94,21 @@ def _engine(settings: Settings, checkpoint: Checkpoint, threads: int) -> Engine:
 
 
 def _warm_up(checkpoint: Checkpoint, engine: Engine, tokenizer: TextTokenizer, batch_tokens: int) -> float:
-    """Run what is slow the first time and takes memory for good; give tokens per second of a full batch.
+    """Run what is slow the first time and allocates memory for good; give tokens per second of a full batch.
 
     Raises:
-        CheckpointError: what comes out are no finite numbers.
+        CheckpointError: the outputs are not finite.
     """
     length = min(_WARM_UP_TEXT_TOKENS, checkpoint.config.longest_tokens)
     ids = np.random.default_rng(0).integers(0, checkpoint.config.vocab_size, length, dtype=np.int32)
     words = tokenizer.encode(["warm up"])[0].ids
     if not np.isfinite(engine.forward([words])).all():
-        raise CheckpointError(f"{checkpoint.graph_file} gives no finite number for a short text: it is damaged")
+        raise CheckpointError(f"{checkpoint.graph_file} gives no finite scores for a short text: it is damaged")
     engine.forward([ids])
     texts = max(1, batch_tokens // length)
     started_s = time.perf_counter()
     logits = engine.forward([ids] * texts)
     tokens_per_s = texts * length / (time.perf_counter() - started_s)
     if not np.isfinite(logits).all():
-        raise CheckpointError(f"{checkpoint.graph_file} gives no finite number for a text of any words: it is damaged")
+        raise CheckpointError(f"{checkpoint.graph_file} gives no finite scores for random words: it is damaged")
     return tokens_per_s

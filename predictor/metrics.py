@@ -1,4 +1,4 @@
-"""What Prometheus sees of the predictor. Labels are few and never come from a request's content."""
+"""The predictor's metrics. Labels are few and never come from a request's content."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -34,7 +34,7 @@ class Metrics:
             "predictor_shed", "Requests refused or dropped before inference, by reason.", ("reason",), registry=registry
         )
         for reason in SHED_REASONS:
-            # A series that begins at its first event hides that event from every rate.
+            # A series that starts with its first event hides that event from every rate.
             self.shed.labels(reason)
         self.queue_tokens = Gauge("predictor_queue_tokens", "Tokens waiting for the engine.", registry=registry)
         self.queue_age_seconds = Gauge(
@@ -59,7 +59,7 @@ class Metrics:
         )
 
     def request(self, *, route: str, status: int, outcome: str, seconds: float) -> None:  # noqa: ARG002
-        """Count an answered prediction; probes and pages say nothing of the model."""
+        """Count an answered prediction; probes and pages are not counted."""
         if route in _PREDICTIONS:
             self.requests.labels(route, str(status)).inc()
 

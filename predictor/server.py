@@ -12,7 +12,7 @@ from predictor.batching.classifier import Classifier
 from predictor.batching.tokenising import TokenisingThread
 from predictor.loading import LoadedModel
 from predictor.metrics import Metrics
-from predictor.service import PredictorService, Served
+from predictor.service import PredictorService
 from predictor.settings import Settings
 from serving import tracing
 from serving.assembly import Site
@@ -35,7 +35,7 @@ _ANSWER_HEADERS = {
 
 
 def serve(settings: Settings, loaded: LoadedModel) -> None:
-    """Serve ``loaded`` until a signal says stop; what runs then is finished."""
+    """Serve ``loaded`` until a signal stops it; requests in progress are finished."""
     metrics = Metrics(registry=REGISTRY)
     REGISTRY.register(Throttling(service="predictor"))
     batcher = Batcher(
@@ -56,7 +56,13 @@ def serve(settings: Settings, loaded: LoadedModel) -> None:
         metrics=metrics,
         scores_are=loaded.checkpoint.config.scores_are,
     )
-    service = _service(settings, loaded, classifier)
+    service = PredictorService(
+        name=args.model_name,
+        loaded=loaded,
+        classifier=classifier,
+        schema=RequestSchema(max_texts=settings.max_texts, max_text_chars=settings.max_text_chars),
+        deadline_s=settings.deadline_s,
+    )
     metrics.threads.set(loaded.engine.threads)
     metrics.model_info.labels(loaded.version, loaded.engine.name, loaded.engine.precision).set(1)
     batcher.start()
@@ -81,22 +87,3 @@ def _traced(tracing_: tracing.Tracing | None) -> "Traced | None":
     from predictor.traced import Traced  # noqa: PLC0415 - loads OpenTelemetry
 
     return Traced(tracer=tracing_.tracer)
-
-
-def _service(settings: Settings, loaded: LoadedModel, classifier: Classifier) -> PredictorService:
-    engine = loaded.engine
-    served = Served(
-        name=args.model_name,
-        version=loaded.version,
-        labels=loaded.checkpoint.config.labels,
-        scores_are=loaded.checkpoint.config.scores_are,
-        engine=engine.name,
-        precision=engine.precision,
-        arithmetic=engine.arithmetic,
-        threads=engine.threads,
-        max_length_tokens=loaded.max_length_tokens,
-        max_texts=settings.max_texts,
-        max_text_chars=settings.max_text_chars,
-    )
-    schema = RequestSchema(max_texts=settings.max_texts, max_text_chars=settings.max_text_chars)
-    return PredictorService(served=served, classifier=classifier, schema=schema, deadline_s=settings.deadline_s)

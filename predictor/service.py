@@ -1,7 +1,6 @@
 """What the predictor serves: its classifier as every protocol sees it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,84 +8,72 @@ import orjson
 
 from predictor.batching.classifier import Classifier
 from predictor.batching.job import Answer
+from predictor.loading import LoadedModel
 from serving.foreign import whole_number
 from serving.http.reply import JSON, Headers, Reply
 from serving.oip.tensors import Tensors, described_input, described_outputs
 from serving.schema import RequestSchema
-from serving.scores import ScoresAre
 from serving.service import TIMEOUT, Inferred, Service
 
 
-@dataclass(frozen=True, kw_only=True)
-class Served:
-    """What is served and how, for metadata."""
-
-    name: str
-    version: str
-    labels: Sequence[str]
-    scores_are: ScoresAre
-    engine: str
-    precision: str
-    arithmetic: str
-    threads: int
-    max_length_tokens: int
-    max_texts: int
-    max_text_chars: int
-
-
 class PredictorService(Service):
-    """Classifies every request's texts within its time.
+    """Classifies every request's texts within its deadline.
 
     Args:
-        served: what is served.
+        name: the model's name in routes.
+        loaded: the model.
         classifier: scores texts.
         schema: checks them.
-        deadline_s: longest a request may take; a request may ask for less.
+        deadline_s: longest a request may take; a request may state less.
     """
 
-    def __init__(self, *, served: Served, classifier: Classifier, schema: RequestSchema, deadline_s: float) -> None:
-        self.name = served.name
+    def __init__(
+        self, *, name: str, loaded: LoadedModel, classifier: Classifier, schema: RequestSchema, deadline_s: float
+    ) -> None:
+        self.name = name
         self.schema = schema
-        self._served = served
+        self._loaded = loaded
+        self._labels = loaded.checkpoint.config.labels
+        self._scores_are = loaded.checkpoint.config.scores_are
         self._classifier = classifier
         self._deadline_s = deadline_s
 
     @property
     def version(self) -> str:
         """The model version that is served."""
-        return self._served.version
+        return self._loaded.version
 
     def metadata(self) -> dict[str, Any]:
         """Give OIP model metadata; ``properties`` holds strings only."""
-        served = self._served
+        engine = self._loaded.engine
         return {
-            "name": served.name,
-            "versions": [served.version],
-            "platform": f"{served.engine}-{served.precision}",
+            "name": self.name,
+            "versions": [self.version],
+            "platform": f"{engine.name}-{engine.precision}",
             "inputs": described_input(),
-            "outputs": described_outputs(len(served.labels)),
+            "outputs": described_outputs(len(self._labels)),
             "properties": {
-                "labels": orjson.dumps(list(served.labels)).decode(),
-                "scores_are": served.scores_are,
-                "max_length_tokens": str(served.max_length_tokens),
-                "max_texts": str(served.max_texts),
-                "max_text_chars": str(served.max_text_chars),
-                "precision": served.precision,
-                "arithmetic": served.arithmetic,
-                "engine": served.engine,
-                "threads": str(served.threads),
+                "labels": orjson.dumps(list(self._labels)).decode(),
+                "scores_are": self._scores_are,
+                "max_length_tokens": str(self._loaded.max_length_tokens),
+                "max_texts": str(self.schema.max_texts),
+                "max_text_chars": str(self.schema.max_text_chars),
+                "precision": engine.precision,
+                "arithmetic": engine.arithmetic,
+                "engine": engine.name,
+                "threads": str(engine.threads),
             },
         }
 
     async def predict(self, texts: Sequence[str], headers: Headers, *, started: float) -> Reply:  # noqa: ARG002
         """Answer in V1's form; see ``Service``."""
         answer = await self._classify(texts, headers)
-        return Reply(200, [JSON, *self._headers(answer)], write_predictions(answer, self._served.labels))
+        return Reply(200, [JSON, *self._headers(answer)], write_predictions(answer, self._labels))
 
     async def infer(self, texts: Sequence[str], headers: Headers, *, started: float) -> Inferred:  # noqa: ARG002
         """Answer in tensors; see ``Service``."""
         answer = await self._classify(texts, headers)
-        tensors = Tensors(self._served.version, self._served.labels, answer.scores, answer.truncated, answer.scores_are)
+        tensors = Tensors(self.version, self._labels, answer.scores, answer.truncated, self._scores_are)
         return Inferred(tensors, self._headers(answer))
 
     async def _classify(self, texts: Sequence[str], headers: Headers) -> Answer:
@@ -96,7 +83,7 @@ class PredictorService(Service):
         timing = answer.timing
         spent = (timing.tokenise_s * 1e3, timing.queue_s * 1e3, timing.inference_s * 1e3)
         headers = [
-            (b"x-model-version", self._served.version.encode()),
+            (b"x-model-version", self.version.encode()),
             (b"server-timing", b"tokenise;dur=%.3f, queue;dur=%.3f, inference;dur=%.3f" % spent),
         ]
         if answer.truncated:
@@ -105,7 +92,7 @@ class PredictorService(Service):
 
 
 def write_predictions(answer: Answer, labels: Sequence[str]) -> bytes:
-    """Write per text all labels with their scores, best first, equals in class order."""
+    """Write all labels and scores of each text, best first, equal scores in class order."""
     order = np.argsort(-answer.scores, axis=1, kind="stable")
     predictions = [
         [{"label": labels[index], "score": row[index]} for index in best]
@@ -115,7 +102,7 @@ def write_predictions(answer: Answer, labels: Sequence[str]) -> bytes:
 
 
 def time_left_s(headers: Headers, *, at_most_s: float) -> float:
-    """Give the shortest of our own deadline and those that the request states."""
+    """Give the shortest of our own deadline and any that the request states."""
     for name, value in headers:
         if name == TIMEOUT:
             stated_ms = whole_number(value, most_digits=9)

@@ -1,4 +1,4 @@
-"""The predictor's settings: frozen, from the environment, with the limits of the contract as defaults."""
+"""Settings of the predictor, read once from the environment (``PREDICTOR_*``)."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ PrecisionName = Literal["auto", "f32", "bf16"]
 
 
 def default_model_dir(*, mounted: Path = _MOUNTED_MODEL) -> Path:
-    """Give KServe's mount when it holds a checkpoint, else the shipped model beside the package or in the work dir."""
+    """Give KServe's mount if it holds a checkpoint, else the shipped model beside the package or in the work dir."""
     if (mounted / "config.json").is_file():
         return mounted
     beside = Path(__file__).resolve().parent.parent / _SHIPPED_MODEL
@@ -25,7 +25,7 @@ def default_model_dir(*, mounted: Path = _MOUNTED_MODEL) -> Path:
 
 
 class Settings(ServingSettings):
-    """Every setting, read from ``PREDICTOR_<NAME>``."""
+    """Everything that can be set, with unit and default."""
 
     model_config = SettingsConfigDict(env_prefix="PREDICTOR_")
 
@@ -40,7 +40,7 @@ class Settings(ServingSettings):
     )
     threads: Positive | None = Field(None, description="CPU threads of a forward; unset: the container's CPU quota.")
     max_length_tokens: Annotated[int, Field(ge=8)] = Field(512, description="Where texts are cut, in tokens.")
-    # Room for the envelope around a transformer body of one MiB, which has the same texts.
+    # Room for the envelope around the texts of a one-MiB transformer body.
     max_body_bytes: int = Field(1_114_112, ge=1, description="Bytes a request may have, over REST and gRPC.")
     max_batch_tokens: Positive = Field(1024, description="Tokens of one batch; a single longer text goes alone.")
     max_queue_tokens: Positive = Field(65_536, description="Tokens that may wait; more is refused with 503.")

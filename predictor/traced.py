@@ -1,6 +1,6 @@
-"""The parts of a request's way, each in a span: what ``server.py`` wires in instead of the bare ones.
+"""The parts of a request's path, each in a span; ``server.py`` wires them in instead of the bare ones.
 
-A trace comes in by the caller's header or metadata: server span > tokenise, queue, infer.
+A trace comes in with the caller's header or metadata: server span > tokenise, queue, infer.
 """
 
 import time
@@ -21,7 +21,7 @@ _NS = 1_000_000_000
 
 
 class Traced:
-    """Makes the tracing form of every part.
+    """Makes the traced form of every part.
 
     Args:
         tracer: where spans come from.
@@ -44,7 +44,7 @@ class Traced:
         return [TracedCalls(tracer=self._tracer)]
 
     def classifier(self, **parts: Any) -> Classifier:
-        """Give the classifier, whose stages are the spans ``tokenise``, ``queue`` and ``infer``."""
+        """Give the classifier; its stages are the spans ``tokenise``, ``queue`` and ``infer``."""
         return _TracedClassifier(tracer=self._tracer, **parts)
 
 
@@ -58,7 +58,7 @@ class _TracedClassifier(Classifier):
         answer = await super().classify(texts, time_left_s=time_left_s)
         if not get_current_span().is_recording():
             return answer
-        # Other threads do the work and say how long it took: the spans are written from that, one after the other.
+        # Other threads do the work and report how long it took: the spans are written from that, in sequence.
         timing = answer.timing
         said = {"sentiment.texts": len(texts)}
         for name, seconds in (

@@ -62,6 +62,8 @@ class RequestSchema:
     """
 
     def __init__(self, *, max_texts: int, max_text_chars: int) -> None:
+        self.max_texts = max_texts
+        self.max_text_chars = max_text_chars
         text = Annotated[str, StringConstraints(min_length=1, max_length=max_text_chars, pattern=_NOT_BLANK)]
         texts = Annotated[list[text], Field(min_length=1, max_length=max_texts)]
 

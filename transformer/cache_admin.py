@@ -1,7 +1,7 @@
-"""The operator's command: looks into the cache, empties it by model version, fills it through the service.
+"""The operator's command: inspects the cache, empties it by model version, fills it through the service.
 
-Reads the transformer's own settings, and is beside ``server.py`` the one other place that does. Walks with SCAN in
-slices and no faster than it is told, one primary after the other where Redis is a cluster.
+Reads the transformer's own settings, the only place beside ``server.py`` that does. Scans in slices at a limited rate,
+one primary after the other if Redis is a cluster.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from transformer.settings import Settings
 
 _ENTRIES = "sentiment:1:{version}:*"
 _SLICE = 500
-# What MEMORY USAGE leaves out: the place in the table of lives that every entry with an end has.
+# MEMORY USAGE leaves out an entry's place in the table of expiry times.
 _LIFE_BYTES = 40
 _TEXTS_A_REQUEST = 64
 
@@ -36,7 +36,7 @@ class Cache:
 
     Args:
         connections: makes pools.
-        per_second: most keys that are walked or deleted in a second.
+        per_second: most keys scanned or deleted in a second.
     """
 
     def __init__(self, *, connections: Connections, per_second: int) -> None:
@@ -44,7 +44,7 @@ class Cache:
         self._per_second = per_second
 
     async def primaries(self) -> "list[Redis[bytes]]":
-        """Give a client for each primary; one where Redis is no cluster."""
+        """Give a client for each primary; a single one if Redis is no cluster."""
         door = RedisClient(pool=self._connections.pool(), address=self._connections.address)
         addresses: set[Address | None] = {None}
         try:
@@ -52,13 +52,13 @@ class Cache:
             if said and door.address is not None:
                 addresses = {each.primary for each in read_slots(said, asked=door.address)}
         except ResponseError:
-            pass  # no cluster, or nobody who may ask: then the URL's Redis is all there is to see
+            pass  # no cluster, or no permission to ask: then the URL's Redis is all there is to see
         finally:
             await door.close()
         return [Redis(connection_pool=self._connections.pool(address)) for address in sorted(addresses, key=str)]
 
     async def slices(self, client: "Redis[bytes]", version: str = "*") -> AsyncIterator[list[bytes]]:
-        """Walk the keys of answers, slice by slice, at the pace that was set."""
+        """Scan the keys of answers, slice by slice, at the set pace."""
         cursor = 0
         while True:
             started = time.monotonic()
@@ -71,7 +71,7 @@ class Cache:
 
 @dataclass(kw_only=True)
 class Seen:
-    """What a walk saw: entries by version, memory of those looked at by version, and Redis' own count of hits."""
+    """What a scan found: entries by version, sampled memory by version, and Redis' own count of hits."""
 
     counts: Counter[str] = field(default_factory=Counter)
     taken: dict[str, list[int]] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Seen:
 
 
 async def stats(cache: Cache, *, sample: int) -> Seen:
-    """Print entries by model version, some of them, memory and hit ratio."""
+    """Print entries by model version, a sample of them, memory and hit ratio."""
     seen = Seen()
     for client in await cache.primaries():
         for version, keys in (await _draw(cache, client, seen, sample=sample)).items():
@@ -104,7 +104,7 @@ async def stats(cache: Cache, *, sample: int) -> Seen:
 
 
 async def _draw(cache: Cache, client: "Redis[bytes]", seen: Seen, *, sample: int) -> dict[str, list[bytes]]:
-    """Count a primary's entries; give some of each version, drawn so that each has the same chance."""
+    """Count a primary's entries; give a uniform random sample of each version."""
     drawn: dict[str, list[bytes]] = {}
     here: Counter[str] = Counter()
     async for keys in cache.slices(client):
@@ -130,12 +130,12 @@ async def _show(client: "Redis[bytes]", taken: list[int], keys: Sequence[bytes])
 
 
 async def size(cache: Cache, *, entries: int) -> None:
-    """Print how much memory so many entries need, by what those that are there take."""
+    """Print how much memory ``entries`` need, going by the entries there are now."""
     taken = [used for each in (await stats(cache, sample=50)).taken.values() for used in each]
     if not taken:
         raise ValueError("the cache is empty: there is nothing to measure")
     needed_mib = entries * sum(taken) / len(taken) / 2**20
-    print(f"{entries} entries need {needed_mib:.1f} MiB, and some 10 % for the rest of Redis")
+    print(f"{entries} entries need {needed_mib:.1f} MiB, plus about 10 % for the rest of Redis")
 
 
 async def delete(cache: Cache, *, version: str) -> None:
@@ -145,7 +145,7 @@ async def delete(cache: Cache, *, version: str) -> None:
     deleted = 0
     for client in await cache.primaries():
         async for keys in cache.slices(client, version):
-            # One by one in one piece: in a cluster a command's keys have to lie in one slot.
+            # One command a key, in one pipeline: in a cluster a command's keys must share a slot.
             async with client.pipeline(transaction=False) as pipe:
                 for key in keys:
                     pipe.unlink(key)
@@ -155,7 +155,7 @@ async def delete(cache: Cache, *, version: str) -> None:
 
 
 async def warm(*, lines: Sequence[str], url: str, per_second: int) -> None:
-    """Send lines to the service, some at a time, so that they are cached."""
+    """Send lines to the service, a few at a time, so that they are cached."""
     texts = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     outcomes: Counter[str] = Counter()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
@@ -173,11 +173,11 @@ async def warm(*, lines: Sequence[str], url: str, per_second: int) -> None:
 def options() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(prog="python -m transformer.cache_admin", description="Looks after the cache.")
-    parser.add_argument("--per-second", type=int, default=20_000, help="keys walked, or texts sent, a second at most")
+    parser.add_argument("--per-second", type=int, default=20_000, help="most keys scanned, or texts sent, in a second")
     commands = parser.add_subparsers(dest="command", required=True)
     counting = commands.add_parser("stats", help="entries by model version, a sample, memory, hit ratio")
     counting.add_argument("--sample", type=int, default=5, help="entries to show for each version and primary")
-    sizing = commands.add_parser("size", help="memory that so many entries need")
+    sizing = commands.add_parser("size", help="memory that a number of entries needs")
     sizing.add_argument("entries", type=int)
     deleting = commands.add_parser("delete", help="remove a model version's entries")
     deleting.add_argument("version")
@@ -203,7 +203,7 @@ async def run(chosen: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run, and end with one sentence where that cannot be done."""
+    """Run; exit with one sentence if that fails."""
     try:
         asyncio.run(run(options().parse_args(arguments)))
     except RedisError as error:

@@ -1,31 +1,31 @@
-"""What can go wrong beyond what both servers share, and how a client is told.
+"""The transformer's own errors, beside those that both servers share.
 
 ServiceError (serving.errors)
 ├── PredictorError
 │   ├── PredictorRefusedError       the predictor's own 4xx, passed on
-│   ├── PredictorUnavailableError   503: away, or its queue is full; says when to come back
+│   ├── PredictorUnavailableError   503: down, or its queue is full; says when to retry
 │   ├── PredictorTimeoutError       504: no answer within the deadline
 │   ├── PredictorFailedError        500: the predictor failed on these texts
-│   └── PredictorNonsenseError      502: an answer that is not what was asked for
-└── VersionConflictError            503: model versions changed faster than one answer could be put together
+│   └── PredictorNonsenseError      502: an answer that does not fit the request
+└── VersionConflictError            503: model versions changed faster than one answer could be assembled
 """
 
 from serving.errors import ServiceError
 
 
 class PredictorError(ServiceError):
-    """Base of what the predictor's side causes."""
+    """Base of the errors that the predictor causes."""
 
 
 class PredictorRefusedError(PredictorError):
-    """The predictor refused what this service let through; its status is passed on."""
+    """The predictor refused what this service accepted; its status is passed on."""
 
     code = "predictor_refused"
     sentence = "The predictor refused the request."
 
 
 class PredictorUnavailableError(PredictorError):
-    """The predictor is away or its queue is full."""
+    """The predictor is down or its queue is full."""
 
     status = 503
     code = "predictor_unavailable"
@@ -53,7 +53,7 @@ class PredictorFailedError(PredictorError):
 
 
 class PredictorNonsenseError(PredictorError):
-    """The predictor's answer is not what was asked for."""
+    """The predictor's answer does not fit the request."""
 
     status = 502
     code = "bad_predictor_answer"
@@ -61,7 +61,7 @@ class PredictorNonsenseError(PredictorError):
 
 
 class VersionConflictError(ServiceError):
-    """Model versions changed faster than one answer could be put together."""
+    """Model versions changed faster than one answer could be assembled."""
 
     status = 503
     code = "model_version_conflict"

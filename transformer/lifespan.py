@@ -1,4 +1,4 @@
-"""Everything of the transformer with a start and an end, in their order."""
+"""Starts and stops the transformer's parts, in order."""
 
 import asyncio
 import contextlib
@@ -16,19 +16,19 @@ from transformer.pipeline.predictor_client import PredictorClient
 
 log = logging.getLogger(__name__)
 
-_REDIS_START_S = 0.3  # a Redis that is there answers within this; one that is not must not hold the pod back
+_REDIS_START_S = 0.3  # a Redis that is up answers within this; one that is down must not delay the pod
 _REDIS_FLUSH_S = 1.0
 _LEARN_PAUSE_S = (0.2, 5.0)
 
 
 class Lifespan:
-    """Starts the parts before the port opens, ends them after the last answer, and learns which model is served.
+    """Starts the parts before the port opens, stops them after the last answer, and learns which model is served.
 
     Args:
-        predictor: asked for the model's version until it says.
-        pipeline: whose forwards are waited for at the end.
+        predictor: asked for the model's version until it answers.
+        pipeline: whose running forwards are awaited at the end.
         models: told the version.
-        redis: None where the cache is in the process alone.
+        redis: None if the cache is only in the process.
         in_force: what other processes learnt; None without Redis.
     """
 
@@ -49,7 +49,7 @@ class Lifespan:
 
     @contextlib.asynccontextmanager
     async def run(self, _: FastAPI) -> AsyncIterator[None]:
-        """Be alive; as FastAPI asks for it."""
+        """Run the parts, as FastAPI's lifespan context."""
         await self._predictor.start()
         if self._redis is not None:
             await self._redis.start(wait_s=_REDIS_START_S)
@@ -67,7 +67,7 @@ class Lifespan:
             await self._predictor.close()
 
     async def _learn_version(self) -> None:
-        """Ask which model is served until the predictor says: without it nothing can be looked up."""
+        """Ask which model is served until the predictor answers: without it nothing can be looked up."""
         pause_s, longest_s = _LEARN_PAUSE_S
         while not self._models.confirmed:
             try:
@@ -81,7 +81,7 @@ class Lifespan:
                     self._models.adopt(self._models.model(version, labels, scores_are))
 
     async def _presume_version(self) -> None:
-        """Go by what other processes learnt, so that cached answers do not wait for the predictor."""
+        """Use what other processes learnt, so that cached answers do not wait for the predictor."""
         if self._in_force is None or self._models.current is not None:
             return
         found = await self._in_force.read()

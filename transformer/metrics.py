@@ -1,20 +1,21 @@
-"""What the transformer counts, and how Prometheus reads it.
+"""The transformer's metrics, and how Prometheus reads them.
 
-Counting is plain arithmetic on the event loop's own thread; families are built when ``/metrics`` is asked. The client
-library's own counters lock on every increment, which would be a tenth of a cached answer's whole cost; what this costs
-is measured by ``load/bench/metrics_cost.py``.
+Counting is plain arithmetic on the event loop's own thread; families are built when ``/metrics`` is read. The client
+library's counters lock on every increment, which would be a tenth of a cached answer's cost; the cost here is measured
+by ``load/bench/metrics_cost.py``.
 """
 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from transformer.pipeline.answer import SCORE_BINS, SCORE_BOUNDS
 
-# Seconds. A cached answer takes some 0.1 ms, a forward some 10 ms, a deadline some 10 s.
+# Seconds. A cached answer takes about 0.1 ms, a forward about 10 ms, a deadline about 10 s.
 _REQUEST_BUCKETS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
@@ -49,21 +50,17 @@ class Histogram:
         self.sum_s += seconds
 
     def add(self, other: "Histogram") -> None:
-        """Count what another histogram of the same bounds has counted."""
+        """Add the counts of another histogram with the same bounds."""
         self.counts = [own + more for own, more in zip(self.counts, other.counts, strict=True)]
         self.sum_s += other.sum_s
 
     def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
-        """Give the counts to a family as Prometheus wants them: cumulative."""
-        buckets, total = [], 0
-        for bound, count in zip([*map(str, self._bounds), "+Inf"], self.counts, strict=True):
-            total += count
-            buckets.append((bound, total))
-        family.add_metric(labels, buckets, sum_value=self.sum_s)
+        """Add the counts to a family, cumulative, as Prometheus wants them."""
+        family.add_metric(labels, _cumulative(self._bounds, self.counts), sum_value=self.sum_s)
 
 
 class RedisMetrics:
-    """What happens between this process and Redis."""
+    """Metrics of this process's traffic with Redis."""
 
     def __init__(self) -> None:
         self._errors: Counter[tuple[str, str]] = Counter()
@@ -72,12 +69,12 @@ class RedisMetrics:
 
     @property
     def degraded(self) -> bool:
-        """Say whether the cache is less than whole."""
+        """Whether Redis is not fully usable."""
         return any(state != "ok" for state, _ in self._shards.values())
 
     @property
     def breaker_open(self) -> bool:
-        """Say whether there are keys that nobody asks Redis for now."""
+        """Whether Redis, or one of its shards, is not being asked now."""
         return any(not readable for _, readable in self._shards.values())
 
     def error(self, operation: str, reason: str) -> None:
@@ -89,11 +86,11 @@ class RedisMetrics:
         self._seconds[operation].observe(seconds)
 
     def state(self, shard: str, state: str, *, readable: bool) -> None:
-        """Say how a shard is: ``ok`` or its trouble's label, and whether it is asked; a Redis alone is one shard."""
+        """Set a shard's state: ``ok`` or its trouble's label, and whether it is asked; a single Redis is one shard."""
         self._shards[shard] = state, readable
 
     def forget(self, shard: str) -> None:
-        """Count a shard that is gone no more."""
+        """Drop a shard that is gone."""
         self._shards.pop(shard, None)
 
     def collect(self) -> Iterator[Metric]:
@@ -129,7 +126,7 @@ class RedisMetrics:
 
 
 class Metrics(Collector):
-    """Everything the transformer counts; register it with a Prometheus registry."""
+    """All of the transformer's metrics; register it with a Prometheus registry."""
 
     def __init__(self) -> None:
         self.redis = RedisMetrics()
@@ -137,14 +134,13 @@ class Metrics(Collector):
         self.version: str | None = None
         self._texts = dict.fromkeys(TEXT_OUTCOMES, 0)
         self._tallies: dict[tuple[str, ...], list[int]] = {}
-        # By outcome, status and route: one histogram is counter and histogram of its requests, and is found without
-        # hashing a tuple.
+        # By outcome, status and route: one histogram is both counter and histogram, found without hashing a tuple.
         self._requests: dict[str, dict[int, dict[str, Histogram]]] = {outcome: {} for outcome in REQUEST_OUTCOMES}
         self._predictor_seconds = Histogram(_REQUEST_BUCKETS)
         self._predictor_errors: Counter[str] = Counter()
 
     def texts(self, outcome: str, count: int = 1) -> None:
-        """Count texts by what became of them; the outcomes add up to the texts received."""
+        """Count texts by outcome; the outcomes add up to the texts received."""
         self._texts[outcome] += count
 
     def tally(self, labels: tuple[str, ...]) -> list[int]:
@@ -158,7 +154,7 @@ class Metrics(Collector):
         except KeyError:
             seen = Histogram(_REQUEST_BUCKETS)
             self._requests[outcome].setdefault(status, {})[route] = seen
-        # As `observe` does, without its call, and without a search for the bucket that most hits are in.
+        # `observe` inlined, without a search for the bucket that most hits fall into.
         seen.counts[0 if seconds <= _FASTEST_S else bisect_left(_REQUEST_BUCKETS, seconds)] += 1
         seen.sum_s += seconds
 
@@ -207,7 +203,7 @@ class Metrics(Collector):
         yield from self.redis.collect()
 
     def _answers(self) -> Iterator[Metric]:
-        """Give what the answers say: which labels, and how sure. Whoever watches for drift compares them over time."""
+        """Give the answers' labels and confidence, to be compared over time for drift."""
         by_label: Counter[str] = Counter()
         by_score = [0] * SCORE_BINS
         for labels, tally in list(self._tallies.items()):
@@ -220,10 +216,10 @@ class Metrics(Collector):
             answers.add_metric((label,), count)
         yield answers
         scores = HistogramMetricFamily("transformer_answer_score", "Best label's score of every text answered.")
-        buckets, total = [], 0
-        for bound, count in zip([*map(str, SCORE_BOUNDS), "+Inf"], by_score, strict=True):
-            total += count
-            buckets.append((bound, total))
-        # Without their sum, which would cost every answer an addition and says less than the buckets.
-        scores.add_metric((), buckets, sum_value=None)
+        # Without a sum, which would cost every answer an addition and says less than the buckets.
+        scores.add_metric((), _cumulative(SCORE_BOUNDS, by_score), sum_value=None)
         yield scores
+
+
+def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    return list(zip([*map(str, bounds), "+Inf"], accumulate(counts), strict=True))

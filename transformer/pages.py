@@ -1,4 +1,4 @@
-"""What is served beside predictions: ``/health``, and the pages for people. Every byte comes from this process."""
+"""What is served beside predictions: ``/health`` and the web pages. Every byte comes from this process."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -56,12 +56,12 @@ _DOCS_START = b"""SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger-ui",
 
 
 class Page:
-    """One file that is served as it is; read when it is first asked for.
+    """One file served as it is; read on first use.
 
     Args:
-        name: file name, whose ending says the content type.
+        name: file name; its extension decides the content type.
         read: gives the content.
-        policy: the Content-Security-Policy it is served under.
+        policy: its Content-Security-Policy.
     """
 
     def __init__(self, *, name: str, read: Callable[[], bytes], policy: str) -> None:
@@ -82,7 +82,7 @@ class Page:
         return b'"%s"' % hashlib.blake2b(self.content, digest_size=8).hexdigest().encode()
 
     def answer(self, scope: Scope) -> Reply:
-        """Give the page to GET and HEAD: 304 without a body where the client has it already."""
+        """Answer GET and HEAD with the page, or with 304 if the client has it already."""
         if scope["method"] not in ("GET", "HEAD"):
             return refusal(MethodNotAllowedError(allow="GET, HEAD"))
         headers = [*self._fixed, (b"etag", self._etag)]
@@ -92,12 +92,12 @@ class Page:
 
 
 class Pages:
-    """Answers ``/health``, the API's page, and the playground where it is wanted.
+    """Answers ``/health``, the API's page, and the playground if it is enabled.
 
     Args:
         service: what is served.
         metrics: knows the state of Redis.
-        playground: whether to serve the page to try texts on.
+        playground: whether to serve the playground.
     """
 
     def __init__(self, *, service: Service, metrics: Metrics, playground: bool) -> None:
@@ -111,7 +111,7 @@ class Pages:
         if path == "/health":
             return self._health(scope["method"])
         if path == "/" and "text/html" in datastructures.Headers(scope=scope).get("accept", ""):
-            path = "/playground"  # what a browser means that opens the root
+            path = "/playground"  # what a browser that opens the root wants
         page = self._pages.get(path)
         return page.answer(scope) if page else None
 
@@ -128,7 +128,7 @@ class Pages:
 
 
 def pages(*, playground: bool) -> Mapping[str, Page]:
-    """Give the pages by path: ``/docs`` where Swagger UI is installed, ``/playground`` when it is wanted."""
+    """Give the pages by path: ``/docs`` if Swagger UI is installed, ``/playground`` if enabled."""
     found: dict[str, Page] = {}
     own = Path(__file__).parent / "playground"
     swagger = _swagger_files()

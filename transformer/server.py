@@ -42,8 +42,8 @@ _ANSWER_HEADERS: Mapping[str, Any] = {
     "x-truncated": {"description": "Texts cut at the model's limit, if any.", "schema": {"type": "integer"}},
     "server-timing": {"schema": {"type": "string"}},
 }
-_OK = {"200": {"description": "It does.", "content": {"application/json": {"schema": {"type": "object"}}}}}
-_HEALTH = {"get": {"operationId": "health", "summary": "Say that the process serves", "responses": _OK}}
+_OK = {"200": {"description": "The process serves.", "content": {"application/json": {"schema": {"type": "object"}}}}}
+_HEALTH = {"get": {"operationId": "health", "summary": "Health of the process", "responses": _OK}}
 
 
 def serve(settings: Settings) -> None:
@@ -53,7 +53,7 @@ def serve(settings: Settings) -> None:
         SystemExit: no ``--predictor_host`` was given.
     """
     if not args.predictor_host:
-        raise SystemExit("transformer: --predictor_host is missing: where do misses go?")
+        raise SystemExit("transformer: --predictor_host is missing; it names the predictor that misses go to")
     metrics = Metrics()
     REGISTRY.register(metrics)
     REGISTRY.register(Throttling(service="transformer"))
@@ -79,7 +79,7 @@ def serve(settings: Settings) -> None:
     models = ModelsInForce(keys=keys, metrics=metrics, note=in_force.note if in_force else None)
     cache = TieredCache(
         memory=MemoryCache(entries=settings.l1_entries, ttl_s=settings.l1_ttl_s),
-        # Without a secret anybody could make the tag: it would say nothing.
+        # Without a secret anyone could make the tag, and it would prove nothing.
         shared=SealedCache(shared=redis, keys=keys, metrics=metrics.redis) if redis and secret else redis,
     )
     pipeline = (traced.pipeline if traced else Pipeline)(
@@ -105,7 +105,7 @@ def _site(settings: Settings, service: TransformerService, metrics: Metrics) -> 
     return Site(
         described=Described(
             title="Sentiment",
-            description="Sentiment of texts, answered from a cache where it can be.",
+            description="Sentiment of texts, answered from a cache where possible.",
             version=metadata.version("sentiment-kserve"),
             headers=_ANSWER_HEADERS,
             failures=(500, 502, 503, 504),

@@ -31,7 +31,7 @@ class TransformerService(Service):
 
     @property
     def version(self) -> str | None:
-        """The model version in force; None before anybody has said."""
+        """The current model version; None while unknown."""
         model = self._pipeline.model
         return model.version if model else None
 

@@ -1,6 +1,6 @@
-"""The parts of a request's way, each in a span: what ``server.py`` wires in instead of the bare ones.
+"""The parts of a request's path, each in a span; ``server.py`` wires them in instead of the bare ones.
 
-A trace comes in by the gateway's header, or a call's metadata, and goes on to the predictor: server span > validate,
+A trace comes in with the gateway's header, or a call's metadata, and goes on to the predictor: server span > validate,
 look-up, forward, store.
 """
 
@@ -25,7 +25,7 @@ _NS = 1_000_000_000
 
 
 class Traced:
-    """Makes the tracing form of every part.
+    """Makes the traced form of every part.
 
     Args:
         tracer: where spans come from.
@@ -48,19 +48,19 @@ class Traced:
         return [TracedCalls(tracer=self._tracer)]
 
     def schema(self, **limits: int) -> RequestSchema:
-        """Give the schema, whose checks are the span ``validate``."""
+        """Give the schema; its checks are the span ``validate``."""
         return _TracedSchema(tracer=self._tracer, **limits)
 
     def cache(self, cache: Cache) -> Cache:
-        """Give the cache, whose writes are the span ``store``."""
+        """Give the cache; its writes are the span ``store``."""
         return _TracedCache(cache=cache, tracer=self._tracer)
 
     def predictor(self, predictor: Predictor) -> Predictor:
-        """Give the predictor, whose calls are the client span ``forward``."""
+        """Give the predictor; its calls are the client span ``forward``."""
         return _TracedPredictor(predictor=predictor, tracer=self._tracer)
 
     def pipeline(self, **parts: Any) -> Pipeline:
-        """Give the pipeline, whose look-ups are the span ``look-up``."""
+        """Give the pipeline; its look-ups are the span ``look-up``."""
         return _TracedPipeline(tracer=self._tracer, **parts)
 
 

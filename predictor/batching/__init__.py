@@ -1,1 +1,1 @@
-"""Texts of many requests become batches, within bounds and deadlines, and answers again."""
+"""Turns the texts of many requests into batches, within bounds and deadlines, and back into answers."""

@@ -1,8 +1,8 @@
 """Feeds the engine: whatever arrived while it ran is the next batch, at once.
 
-There is no timer. An idle engine takes a single text the moment it comes; a busy one finds a larger batch when it is
-free again. The queue is bounded in tokens, and a request whose turn would come too late is refused on arrival: a queue
-longer than a moment adds nothing to what the engine does, it only makes everyone late and outlives the rush.
+There is no timer. An idle engine takes a single text the moment it arrives; a busy one finds a larger batch when it is
+free again. The queue is bounded in tokens, and a request whose turn would come too late is refused on arrival: a long
+queue does not speed the engine up, it only makes everyone late and outlasts the rush.
 """
 
 import logging
@@ -27,10 +27,10 @@ from serving.errors import DrainingError, ServiceError
 log = logging.getLogger(__name__)
 
 _RETRY_AFTER_S = (1, 30)
-# An accepted request has to make its deadline although the speed is an estimate: it may plan this share of its time.
+# An accepted request has to meet its deadline although the speed is an estimate: it may plan this share of its time.
 _PLANNED_SHARE = 0.5
 _RATE_WEIGHT = 0.2
-# Beyond some hundred tokens a larger batch is no faster per token, and everyone waits for the one that runs.
+# Beyond a few hundred tokens a larger batch is no faster per token, and everyone waits for the running one.
 _LONGEST_BATCH_S = 0.25
 _SMALLEST_BATCH_PART = 8
 
@@ -41,9 +41,9 @@ class Batcher:
     Args:
         engine: called from that thread alone.
         max_batch_tokens: real tokens of one batch; a single longer text still goes, alone.
-        max_queue_tokens: tokens that may wait; a request that finds nothing waiting is always taken.
+        max_queue_tokens: tokens that may wait; a request that finds the queue empty is always accepted.
         max_wait_s: longest a request's first text may be expected to wait for its turn.
-        tokens_per_s: the engine's speed on a full batch, as warm-up measured it; kept current afterwards.
+        tokens_per_s: the engine's speed on a full batch, measured by the warm-up; updated afterwards.
         metrics: where it reports.
     """
 
@@ -77,18 +77,18 @@ class Batcher:
         self._thread.start()
 
     def close(self) -> None:
-        """Take nothing new, finish what waits, end the thread."""
+        """Accept nothing new, finish what is queued, end the thread."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join()
 
     def reserve(self, job: Job, *, tokens: int) -> None:
-        """Promise ``job`` room before it is tokenised, for about so many tokens.
+        """Reserve room for about ``tokens`` tokens before ``job`` is tokenised.
 
         Raises:
             OverloadedError: there is no room, or its turn would come too late.
-            DrainingError: the process is about to leave.
+            DrainingError: the process is shutting down.
         """
         with self._changed:
             self._check_room(job, tokens)
@@ -98,7 +98,7 @@ class Batcher:
         """Queue a tokenised job, or fail it when its real size does not fit."""
         now = time.monotonic()
         with self._changed:
-            self._release(job)
+            self._count_reserved(job, 0)
             if job.over:
                 return
             try:
@@ -113,10 +113,10 @@ class Batcher:
         self._metrics.tokenise_seconds.observe(now - job.submitted_s)
 
     def discard(self, job: Job) -> None:
-        """Forget a job whose caller has gone or whose time has passed; what the engine holds already runs out."""
+        """Drop a job whose caller has gone or whose time has run out; a forward that already runs is finished."""
         with self._changed:
             job.over = True
-            self._release(job)
+            self._count_reserved(job, 0)
             self._queue.discard(job.tickets)
             self._metrics.queue_tokens.set(self._queue.tokens)
 
@@ -125,11 +125,8 @@ class Batcher:
             since_s = min((piece.job.queued_s for piece in self._queue.waiting()), default=None)
         return 0.0 if since_s is None else time.monotonic() - since_s
 
-    def _release(self, job: Job) -> None:
-        self._count_reserved(job, 0)
-
     def _count_reserved(self, job: Job, tokens: int) -> None:
-        first = self._queue.quantum_tokens  # of a large request, a short one waits for no more than the first slice
+        first = self._queue.quantum_tokens  # a short request waits for no more than a large one's first slice
         self._reserved_tokens += tokens - job.reserved_tokens
         self._reserved_first_tokens += min(tokens, first) - min(job.reserved_tokens, first)
         job.reserved_tokens = tokens
@@ -160,7 +157,7 @@ class Batcher:
             self._learn_speed(sum(done), time.perf_counter() - started_s)
 
     def _next_batch(self) -> list[Piece] | None:
-        """Wait for texts and take as many as fit; None when closing and all are served."""
+        """Wait for texts and take as many as fit; None when closing and the queue is empty."""
         with self._changed:
             self._running_tokens = 0
             while True:
@@ -175,7 +172,7 @@ class Batcher:
                     return batch
 
     def _in_time(self, tickets: Sequence[Ticket[Piece]]) -> list[Piece]:
-        """Drop what cannot be answered in time any more; note when each job's first text is taken."""
+        """Drop what can no longer be answered in time; note when each job's first text is taken."""
         now = time.monotonic()
         batch = []
         for ticket in tickets:
@@ -183,7 +180,7 @@ class Batcher:
             if not job.over and job.deadline_s <= now:
                 self._queue.discard(job.tickets)
                 self._metrics.shed.labels("deadline").inc()
-                job.fail(DeadlineExceededError("The request's time passed while it waited."))
+                job.fail(DeadlineExceededError("The request's time ran out while it waited."))
             if job.over:
                 continue
             if not job.started_s:
@@ -193,14 +190,14 @@ class Batcher:
         return batch
 
     def _forward(self, pieces: Sequence[Piece]) -> int:
-        """Run one forward and hand out its rows, or find out which text makes it fail; give the tokens it took."""
+        """Run one forward and hand out its rows, or find the text that makes it fail; give the tokens it took."""
         pieces = [piece for piece in pieces if not piece.job.over]
         if not pieces:
             return 0
         started_s = time.perf_counter()
         try:
             logits = self._engine.forward([piece.ids for piece in pieces])
-        except Exception as error:  # noqa: BLE001 - whatever an engine raises, its thread has to live
+        except Exception as error:  # noqa: BLE001 - whatever an engine raises, its thread must survive
             return self._isolate(pieces, error)
         elapsed_s = time.perf_counter() - started_s
         lengths = [len(piece.ids) for piece in pieces]
@@ -227,7 +224,7 @@ class Batcher:
             if finite:
                 piece.job.complete(piece.index, row)
             else:
-                log.error("inference gave no number", extra={"tokens": len(piece.ids)})
+                log.error("inference gave no finite number", extra={"tokens": len(piece.ids)})
                 self._fail(piece.job)
 
     def _fail(self, job: Job) -> None:
@@ -236,12 +233,12 @@ class Batcher:
             self._queue.discard(job.tickets)
 
     def _budget_tokens(self) -> int:
-        """Give the tokens of the next batch: on a slow machine fewer, so that nobody waits long behind one."""
+        """Give the tokens of the next batch: fewer on a slow machine, so that no request waits long behind one."""
         wanted = int(self._tokens_per_s * _LONGEST_BATCH_S)
         return min(max(wanted, self._max_batch_tokens // _SMALLEST_BATCH_PART), self._max_batch_tokens)
 
     def _learn_speed(self, tokens: int, elapsed_s: float) -> None:
         tokens_per_s = tokens / elapsed_s
-        # A small batch is bound by reading the weights: what it shows is that the speed is this at least.
+        # A small batch is bound by reading the weights: it only shows that the speed is at least this.
         if tokens * 2 >= self._budget_tokens() or tokens_per_s > self._tokens_per_s:
             self._tokens_per_s += _RATE_WEIGHT * (tokens_per_s - self._tokens_per_s)

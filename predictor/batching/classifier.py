@@ -1,4 +1,4 @@
-"""The predictor's one operation: texts in, scores out, within a time."""
+"""The predictor's one operation: texts in, scores out, before a deadline."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from predictor.errors import DeadlineExceededError
 from predictor.metrics import Metrics
 from serving.scores import ScoresAre
 
-# English runs at four to five characters a token; the true number is known once the text is tokenised.
+# English has four to five characters a token; the true number is known once the text is tokenised.
 _CHARS_PER_TOKEN = 4
 _SPECIAL_TOKENS = 2
 
@@ -20,11 +20,11 @@ class Classifier:
     """Classifies texts without ever computing on the event loop.
 
     Args:
-        tokenising: the first thread a request passes.
+        tokenising: the first thread a request passes through.
         batcher: the second.
         max_length_tokens: where texts are cut; bounds the estimate of a request's size.
         metrics: where it reports.
-        scores_are: what stands between logits and scores.
+        scores_are: how logits become scores.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class Classifier:
     async def classify(self, texts: Sequence[str], *, time_left_s: float) -> Answer:
         """Give the scores of ``texts``, in order.
 
-        When the caller is cancelled, or the time is over, the texts are dropped before they cost a forward.
+        When the caller is cancelled, or the time runs out, the texts are dropped before they cost a forward.
 
         Raises:
             OverloadedError: no room, or the turn would come too late.
-            DeadlineExceededError: the time is over.
+            DeadlineExceededError: the time ran out.
             InferenceFailedError: the engine failed on one of these texts.
-            DrainingError: the process is about to leave.
+            DrainingError: the process is shutting down.
         """
         loop = asyncio.get_running_loop()
         job = Job(
@@ -76,7 +76,7 @@ class Classifier:
         return answer
 
     def close(self) -> None:
-        """Let both threads finish what they hold and end them."""
+        """Let both threads finish their work and end them."""
         self._tokenising.close()
         self._batcher.close()
 

@@ -1,9 +1,9 @@
 """A queue of texts in which a large request cannot starve small ones.
 
 Start-time fair queuing, in steps. Every request is cut into slices of ``quantum`` tokens. Its first slice joins the
-level being served now, each further slice the next level. Levels are served in order, each first come first served. So
-a request of at most one quantum waits for nothing but one slice of each request before it, however large they are; a
-large request loses its turn after each quantum but never more than that, because levels only ever rise.
+level being served now, each further slice the next level. Levels are served in order, each first come, first served. So
+a request of at most one quantum waits only for one slice of each request before it, however large they are; a large
+request loses its turn after each quantum but no more than that, because levels only ever rise.
 """
 
 from collections import deque
@@ -29,7 +29,7 @@ class FairQueue(Generic[T]):
     """Texts waiting for the engine, with their tokens counted. Not thread-safe.
 
     Args:
-        quantum_tokens: tokens of one request that are served before it steps behind the others.
+        quantum_tokens: tokens of one request that are served before the others get their turn.
     """
 
     def __init__(self, *, quantum_tokens: int) -> None:
@@ -55,7 +55,7 @@ class FairQueue(Generic[T]):
         return tickets
 
     def pop(self, *, budget_tokens: int) -> list[Ticket[T]]:
-        """Take the next texts that fit ``budget_tokens`` together; one always, whatever its size."""
+        """Take the next texts that fit ``budget_tokens`` together; always at least one, whatever its size."""
         taken: list[Ticket[T]] = []
         left = budget_tokens
         while self._levels:
@@ -76,18 +76,18 @@ class FairQueue(Generic[T]):
         return taken
 
     def discard(self, tickets: Sequence[Ticket[T]]) -> None:
-        """Take texts back that nobody waits for any more; those already popped are left alone."""
+        """Withdraw texts that are no longer wanted; those already popped are left alone."""
         for ticket in tickets:
             if ticket.waiting:
                 ticket.waiting = False
                 self._count(ticket, -ticket.tokens)
 
     def waiting(self) -> Iterator[T]:
-        """Give every text that waits, in no order that matters."""
+        """Give every waiting text, in no particular order."""
         return (ticket.item for level in self._levels.values() for ticket in level if ticket.waiting)
 
     def tokens_before(self, tokens: int) -> int:
-        """Give the tokens now waiting that are served before the last slice of a new request of this size."""
+        """Give the waiting tokens that are served before the last slice of a new request of this size."""
         last = self._now + max(0, tokens - 1) // self.quantum_tokens
         return sum(count for level, count in self._level_tokens.items() if level <= last)
 

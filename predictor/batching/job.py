@@ -1,4 +1,4 @@
-"""One request on its way through tokeniser and engine, and the answer its caller awaits."""
+"""One request on its way through tokeniser and engine, and the answer that its caller awaits."""
 
 import asyncio
 import time
@@ -27,17 +27,16 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Scores float32 [texts, labels], what they are, and the indices of texts that were cut."""
+    """Scores float32 [texts, labels], and the indices of texts that were cut."""
 
     scores: Scores
     truncated: tuple[int, ...]
     timing: Timing
-    scores_are: ScoresAre = "softmax"
 
 
 @dataclass(eq=False, kw_only=True)
 class Job:
-    """Texts that are answered together. Three threads hand it on; whoever holds it alone writes to it."""
+    """Texts that are answered together. It passes through three threads; only the one that holds it writes to it."""
 
     texts: Sequence[str]
     deadline_s: float
@@ -59,7 +58,7 @@ class Job:
         return sum(len(text.ids) for text in self.encoded)
 
     def complete(self, index: int, logits: Logits) -> None:
-        """Take one text's logits [labels]; with the last one the answer goes out."""
+        """Take one text's logits [labels]; the last one completes the answer."""
         self.rows[index] = logits
         if len(self.rows) == len(self.texts) and not self.over:
             self._finish(result=self._answer())
@@ -79,7 +78,6 @@ class Job:
             scores=scores_of(np.stack([self.rows[index] for index in range(len(self.texts))]), self.scores_are),
             truncated=tuple(index for index, text in enumerate(self.encoded) if text.truncated),
             timing=timing,
-            scores_are=self.scores_are,
         )
 
     def _finish(self, *, result: Answer | None = None, error: ServiceError | None = None) -> None:

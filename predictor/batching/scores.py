@@ -1,4 +1,4 @@
-"""Logits to scores, as transformers' text classification does for each kind of head."""
+"""Turns logits into scores, as transformers' text classification does for each kind of head."""
 
 import numpy as np
 from numpy.typing import NDArray

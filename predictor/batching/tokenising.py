@@ -1,4 +1,4 @@
-"""Tokenises short requests where they come in, and long ones in one thread, a slice of each in turn."""
+"""Tokenises short requests at once, on the event loop, and long ones in one thread, a slice of each in turn."""
 
 import logging
 import threading
@@ -11,10 +11,10 @@ from predictor.errors import InferenceFailedError
 
 log = logging.getLogger(__name__)
 
-# A slice takes a few milliseconds: that is how long a short text may stand behind a body of one megabyte.
+# A slice takes a few milliseconds: that is how long a short text may wait behind a body of one megabyte.
 _SLICE_TEXTS = 16
 _SLICE_CHARS = 16_384
-# So much takes less than waking another thread does, and holds the event loop up no longer than reading the request.
+# This much takes less time than waking another thread, and delays the event loop no longer than reading the request.
 _SHORT_CHARS = 512
 
 
@@ -22,7 +22,7 @@ class TokenisingThread:
     """Tokenises jobs and passes each on when it is complete.
 
     Args:
-        tokenizer: shared with whoever puts a job.
+        tokenizer: shared with the callers of ``put``.
         on_tokenised: called with every job, also with failed or abandoned ones, in the thread that finished it.
     """
 
@@ -39,7 +39,7 @@ class TokenisingThread:
         self._thread.start()
 
     def close(self) -> None:
-        """Finish what waits and end the thread."""
+        """Finish what is queued and end the thread."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -64,7 +64,7 @@ class TokenisingThread:
     def _advance(self, job: Job) -> None:
         try:
             self._tokenise_slice(job)
-        except Exception:  # whatever the library raises, the thread it is in has to live
+        except Exception:  # whatever the library raises, its thread must survive
             log.exception("tokenising failed", extra={"texts": len(job.texts)})
             job.fail(InferenceFailedError("A text of this request cannot be tokenised."))
         if job.over or len(job.encoded) == len(job.texts):

@@ -1,1 +1,1 @@
-"""A checkpoint directory: found, verified, read; its tokenizer; the version that names it."""
+"""A checkpoint directory: finding, verifying and reading it; its tokenizer; its model version."""

@@ -1,4 +1,4 @@
-"""Finds and verifies a checkpoint directory, and gives its content a name: the model version.
+"""Finds and verifies a checkpoint directory, and names its content: the model version.
 
 Two layouts are served: an untouched Hugging Face directory (config.json, safetensors weights whole or in shards,
 tokenizer.json or a vocabulary) and the same with the weights replaced by a quantised graph (openvino_model.xml,
@@ -22,7 +22,7 @@ _VERSION_DIGITS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A verified directory: what its files say and which of them make the model."""
+    """A verified directory: its files, and what they say."""
 
     directory: Path
     config: ModelConfig
@@ -38,19 +38,19 @@ class Checkpoint:
 
     @property
     def longest_tokens(self) -> int:
-        """Where texts are cut at the latest: the model's last position, or what the tokenizer says if that is less."""
+        """Where texts are cut at the latest: the model's last position, or the tokenizer's limit if that is less."""
         said = self.tokenizer.max_length_tokens
         return self.config.longest_tokens if said is None else min(said, self.config.longest_tokens)
 
 
 def find_checkpoint(directory: Path) -> Checkpoint:
-    """Read and check ``directory``'s config and see that every file of the model is there.
+    """Read and check ``directory``'s config, and check that every file of the model is there.
 
     Raises:
         CheckpointError: with a sentence that names the file and what is wrong with it.
     """
     if not directory.is_dir():
-        raise CheckpointError(f"{directory} is no directory: set PREDICTOR_MODEL_DIR to a checkpoint")
+        raise CheckpointError(f"{directory} is not a directory: set PREDICTOR_MODEL_DIR to a checkpoint")
     names = _names(directory)
     layout.check_config(names, str(directory))
     config = read_config(read_json(directory / layout.CONFIG), str(directory / layout.CONFIG))
@@ -80,7 +80,7 @@ def content_digest(checkpoint: Checkpoint) -> bytes:
     """Give a digest of the bytes of every file that makes the model: weights, config and tokenizer."""
     digest = hashlib.sha256()
     for file in (checkpoint.directory / layout.CONFIG, *checkpoint.weight_files, *checkpoint.tokenizer_files):
-        # A name and a length before the bytes: two directories never run into one stream.
+        # Name and length before the bytes, so that two directories never give the same stream.
         digest.update(f"{file.name}:{file.stat().st_size}\n".encode())
         with file.open("rb") as content:
             while chunk := content.read(_CHUNK_BYTES):
@@ -95,7 +95,7 @@ def model_version(content: bytes, *, max_length_tokens: int, arithmetic: str, sc
         content: from ``content_digest``.
         max_length_tokens: where texts are cut.
         arithmetic: the engine and its precision, such as ``openvino-bf16``.
-        scores_are: what stands between logits and scores.
+        scores_are: how logits become scores.
     """
     made = f"max_length_tokens={max_length_tokens}\narithmetic={arithmetic}\nscores_are={scores_are}\n"
     return hashlib.sha256(content + made.encode()).hexdigest()[:_VERSION_DIGITS]

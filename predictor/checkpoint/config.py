@@ -1,6 +1,6 @@
 """Reads config.json: the family, the numbers that decide the graph, the labels, and how logits become scores.
 
-Needs nothing but the standard library, so that whoever fetches a checkpoint can ask before the weights come.
+Needs only the standard library, so that a download can check it before fetching the weights.
 """
 
 import json
@@ -56,12 +56,12 @@ class ModelConfig:
 
     @property
     def first_position(self) -> int:
-        """The row of the position embeddings that a text's first token has."""
+        """The row of the position embeddings that a text's first token gets."""
         return 0 if self.counted_padding is None else self.counted_padding + 1
 
     @property
     def longest_tokens(self) -> int:
-        """The tokens of the longest text that has a position for each."""
+        """The most tokens for which there are positions."""
         return self.positions - self.first_position
 
 
@@ -88,11 +88,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_no_stand_in(path: Path, head: bytes) -> None:
-    """Recognise what downloads leave in a file's place.
+    """Recognise what failed downloads leave in a file's place.
 
     Args:
         path: the file.
-        head: its first bytes, 256 at least where there are so many.
+        head: its first bytes, at least 256 if there are that many.
 
     Raises:
         CheckpointError: it is a Git LFS pointer or a web page.
@@ -104,11 +104,11 @@ def check_no_stand_in(path: Path, head: bytes) -> None:
 
 
 def read_config(raw: Mapping[str, Any], where: str) -> ModelConfig:
-    """Make sense of config.json as transformers does, and refuse what this predictor does not compute.
+    """Read config.json as transformers does, and refuse what this predictor does not compute.
 
     Args:
         raw: the JSON object.
-        where: how sentences name the file.
+        where: the file's name in error sentences.
 
     Raises:
         CheckpointError: with the reason and, where it helps, what is served instead.
@@ -156,7 +156,7 @@ def _family(raw: Mapping[str, Any], where: str) -> Family:
         raise CheckpointError(f"{where}: architectures must be a list of names")
     model_type = raw.get("model_type")
     by_name = {family.architecture: family for family in FAMILIES.values()}
-    # Older configurations have no type, and some tools leave the architecture out: then the weights have to tell.
+    # Older configurations have no type, and some tools leave the architecture out: then the weights have to show it.
     family = FAMILIES.get(str(model_type)) if model_type else next((by_name[n] for n in named if n in by_name), None)
     if family is None or (named and family.architecture not in named):
         said = ", ".join(map(str, named)) or f"model_type {model_type}"
@@ -165,7 +165,7 @@ def _family(raw: Mapping[str, Any], where: str) -> Family:
 
 
 class _Reader:
-    """Reads numbers under the config's own names for them."""
+    """Reads values under the config's own names."""
 
     def __init__(self, raw: Mapping[str, Any], family: Family, where: str) -> None:
         self._raw = raw
@@ -234,5 +234,5 @@ def _scores_are(raw: Mapping[str, Any], labels: tuple[str, ...], where: str) -> 
     if problem == "regression":
         return "raw"
     if problem == "single_label_classification" and len(labels) == 1:
-        raise CheckpointError(f"{where} has problem_type {problem} and one label: one of two is wrong")
+        raise CheckpointError(f"{where} has problem_type {problem} and one label: one of the two is wrong")
     return "sigmoid" if problem == "multi_label_classification" or len(labels) == 1 else "softmax"

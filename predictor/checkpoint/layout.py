@@ -1,6 +1,6 @@
-"""Which files of a directory, or of a repository that is about to be fetched, make the model.
+"""Which files of a directory, or of a repository to be fetched, make up the model.
 
-Needs nothing but the standard library and the files' names.
+Needs only the standard library and the files' names.
 """
 
 import json
@@ -18,7 +18,7 @@ PICKLED_WEIGHTS = "pytorch_model.bin"
 QUANTISED = ("openvino_model.xml", "openvino_model.bin", "quantization.json")
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-# Each may decide about tokens: the vocabularies, then what is added to them.
+# Each may affect tokens: the vocabularies, then what is added to them.
 VOCABULARIES = (TOKENIZER, "vocab.txt", "vocab.json")
 TOKENIZER_EXTRAS = (TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json", "merges.txt")
 _SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "spm.model")
@@ -28,7 +28,7 @@ _RESAVE = "AutoModelForSequenceClassification.from_pretrained(DIR).save_pretrain
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The files by what they are for; with ``index`` the weights are its shards, which only its content names."""
+    """The files by purpose; with ``index`` the weights are the shards that the index names."""
 
     weights: tuple[str, ...]
     tokenizer: tuple[str, ...]
@@ -42,10 +42,10 @@ def choose(names: Collection[str], where: str) -> Layout:
 
     Args:
         names: paths relative to the model's directory, with ``/``.
-        where: how sentences name it.
+        where: the directory's name in error sentences.
 
     Raises:
-        CheckpointError: something is missing; the sentence says what is there instead, and what helps.
+        CheckpointError: something is missing; the sentence says what is there instead, and what to do.
     """
     check_config(names, where)
     tokenizer = choose_tokenizer(names, where)
@@ -61,10 +61,10 @@ def choose(names: Collection[str], where: str) -> Layout:
 
 
 def choose_tokenizer(names: Collection[str], where: str) -> tuple[str, ...]:
-    """Choose the files that decide about tokens, the vocabulary first.
+    """Choose the files that affect tokens, the vocabulary first.
 
     Raises:
-        CheckpointError: there is no vocabulary that is read here.
+        CheckpointError: there is no vocabulary that can be read.
     """
     vocabulary = next((name for name in VOCABULARIES if name in names), None)
     if vocabulary is None:
@@ -99,7 +99,7 @@ def shards(index: Mapping[str, Any], where: str) -> tuple[str, ...]:
 
 
 def check_config(names: Collection[str], where: str) -> None:
-    """See that config.json is among the files.
+    """Check that config.json is among the files.
 
     Raises:
         CheckpointError: it is not; the sentence says what the directory is instead.
@@ -136,7 +136,7 @@ def _adapter(where: str) -> str:
 
 
 def pickled(where: str) -> str:
-    """Say why a pickle is not served and what to do."""
+    """Say why a pickle is refused and what to do."""
     return (
         f"{where} has only {PICKLED_WEIGHTS}, a pickle, which may carry code and is not read: make model.safetensors"
         f" with `{_RESAVE}`, or fetch it with model-artifacts/fetch.py"

@@ -1,4 +1,4 @@
-"""Texts to token ids, as the checkpoint's own tokenizer cuts them."""
+"""Turns texts into token ids with the checkpoint's own tokenizer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ TokenIds = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One text's token ids, shape [tokens], and whether the text was longer than the model reads."""
+    """One text's token ids, shape [tokens], and whether the text was cut."""
 
     ids: TokenIds
     truncated: bool
@@ -24,11 +24,11 @@ class Encoded:
 class TextTokenizer:
     """The checkpoint's tokenizer with padding off and truncation at ``max_length_tokens``.
 
-    Threads may share it: what the library could not change while another thread encodes is set once, here.
+    Threads may share it: what cannot change while another thread encodes is set once, here.
 
     Raises:
-        CheckpointError: its files are corrupt, know more tokens than the model has embeddings, or leave no room for
-            a text.
+        CheckpointError: its files are corrupt, have more tokens than the model has embeddings, or leave no room for a
+            text.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, max_length_tokens: int) -> None:

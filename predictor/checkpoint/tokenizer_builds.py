@@ -20,7 +20,7 @@ def build(checkpoint: Checkpoint) -> Tokenizer:
     """Give the checkpoint's tokenizer, special and added tokens included.
 
     Raises:
-        CheckpointError: tokenizer.json holds another kind of vocabulary than the tokenizer's class reads.
+        CheckpointError: tokenizer.json holds a kind of vocabulary that the tokenizer's class does not read.
     """
     options, file = checkpoint.tokenizer, checkpoint.tokenizer_files[0]
     if options.kind == "file":
@@ -121,7 +121,7 @@ def _frame(tokenizer: Tokenizer, options: TokenizerOptions) -> Any:
 
 
 def _add_tokens(tokenizer: Tokenizer, options: TokenizerOptions) -> None:
-    """Add what is not there yet, in transformers' order: new tokens get their ids by it."""
+    """Add what is missing, in transformers' order, which decides the ids of new tokens."""
     there = {str(token) for token in tokenizer.get_added_tokens_decoder().values()}
     wanted: dict[str, Token] = {}
     roles = [options.specials[role] for role in SPECIALS if role in options.specials]

@@ -1,8 +1,7 @@
-"""What the files beside a vocabulary say about it: the tokenizer's class, its options, its special and added tokens.
+"""Reads the files beside a vocabulary: the tokenizer's class, its options, its special and added tokens.
 
-Transformers builds most tokenizers anew: of tokenizer.json it takes the vocabulary, and whether text is lower-cased or
-accents are stripped says tokenizer_config.json alone. These are its rules, without its code; only the standard library
-is needed.
+Transformers rebuilds most tokenizers: it takes only the vocabulary from tokenizer.json, and lower-casing and
+accent-stripping from tokenizer_config.json. These are its rules, without its code; only the standard library is needed.
 """
 
 import json
@@ -61,7 +60,7 @@ _CAMEMBERT_EXTRAS = ("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED")
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
-    """A token that is found in a text before the vocabulary is asked, with the library's flags."""
+    """A token that is matched in a text before the vocabulary is used, with the library's flags."""
 
     content: str
     special: bool = True
@@ -80,8 +79,8 @@ class TokenizerOptions:
         settings: tokenizer_config.json.
         specials: the special tokens by role.
         added: tokens to add, in the order in which new ones get their ids.
-        max_length_tokens: model_max_length, where the checkpoint states one.
-        truncation_side: the end of a text at which it is cut.
+        max_length_tokens: model_max_length, if the checkpoint states one.
+        truncation_side: the side on which a text is cut.
     """
 
     kind: Kind
@@ -93,7 +92,7 @@ class TokenizerOptions:
 
 
 def read_options(files: Sequence[Path], config: ModelConfig) -> TokenizerOptions:
-    """Read what stands beside the vocabulary.
+    """Read the files beside the vocabulary.
 
     Args:
         files: the tokenizer's, its vocabulary first.
@@ -207,7 +206,7 @@ def _content(value: object) -> object:
 
 
 def _max_length(settings: Mapping[str, Any], where: str) -> int | None:
-    """Give model_max_length; transformers writes 10 to the 30th where there is none."""
+    """Give model_max_length; transformers writes 10 to the 30th for none."""
     value = settings.get("model_max_length", settings.get("max_len"))
     if value is None:
         return None

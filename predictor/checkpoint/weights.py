@@ -1,4 +1,4 @@
-"""Reads the tensors of safetensors files, without copying them where float32 is stored, and sees that each is sound."""
+"""Reads the tensors of safetensors files, float32 ones without a copy, and checks that each is finite."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _WRAPPERS = {
     "_orig_mod.": "torch.compile",
     "model.": "a module around the model",
 }
-# Small enough to stay in the CPU's cache between the reading and the judging.
+# Small enough to stay in the CPU's cache.
 _SPAN = 1 << 16
 
 
@@ -35,7 +35,7 @@ class Weights:
         files: safetensors files.
 
     Raises:
-        CheckpointError: one is missing, cut off or no safetensors file, or two hold a tensor of one name.
+        CheckpointError: one is missing, truncated or not a safetensors file, or two hold a tensor of the same name.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -58,11 +58,10 @@ class Weights:
         return {n: tuple(_integers(entry["shape"])) for n, entry in entries.items() if entry["dtype"] in _DTYPES}
 
     def tensor(self, name: str, *, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Give one tensor as float32: a view of the file when it is stored so, a converted copy otherwise.
+        """Give one tensor as float32: a view of the file if it is stored so, else a converted copy.
 
         Raises:
-            CheckpointError: the tensor is missing, of another shape or type than the config implies, or holds
-                something that is no finite number.
+            CheckpointError: the tensor is missing, not of the shape or type that the config implies, or not finite.
         """
         stored = self._stored_name(name)
         file = self._holders.get(stored)
@@ -115,7 +114,7 @@ class _File:
             header_bytes = int.from_bytes(file.read(8), "little")
             self.header: dict[str, dict[str, object]] = json.loads(file.read(header_bytes))
         self.header.pop("__metadata__", None)
-        # Copy-on-write: the engine takes only writable memory as it is, and nobody writes.
+        # Copy-on-write: the engine avoids a copy only for writable memory, though it never writes.
         self._data = np.memmap(path, dtype=np.uint8, mode="c", offset=8 + header_bytes)
 
     def read(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What the rest of the predictor knows of an engine."""
+"""The engine as the rest of the predictor knows it."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,10 +10,10 @@ Logits = NDArray[np.float32]
 
 
 class Engine(Protocol):
-    """Turns token ids into logits; one thread calls it.
+    """Turns token ids into logits; called by one thread.
 
-    A text's logits do not depend on its neighbours in a batch: bit for bit with OpenVINO on a CPU with AVX-512, within
-    rounding on others and with torch.
+    A text's logits do not depend on its neighbours in a batch: bit for bit with OpenVINO on a CPU with AVX-512, to
+    within rounding on others and with torch.
     """
 
     @property

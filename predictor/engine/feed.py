@@ -1,7 +1,7 @@
 """One batch as the graph's inputs: tokens packed, and where each goes in attention's grid.
 
-Every linear layer sees one matrix of the real tokens of all texts; only attention looks at a padded grid, through
-gathers. In a row of that grid short texts lie side by side, masked from each other.
+Every linear layer sees one matrix of the real tokens of all texts; only attention sees a padded grid, through gathers.
+Short texts share a row of that grid, masked from each other.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from predictor.engine import packing
 # and the row's width is one: the sums then run in the same order whoever the neighbours are, so an answer does not
 # depend on its batch.
 GRID_MULTIPLE = 16
-# For the same reason no shared row is wider: beyond this many columns a product is summed in pieces, and a text that
-# lies on the border would be cut in two.
+# For the same reason no shared row is wider: beyond this many columns a product is summed in pieces, and a text on the
+# border would be split in two.
 _MOST_SHARED_COLUMNS = 512
-# What bringing a cell into the grid and back costs, in columns that it attends to.
+# The cost of moving a cell into the grid and back, in columns that it attends to.
 CELL_MOVE = 150
-# Every new size costs kernels, some ms once and 0.7 MB for good. So sizes are rounded up, to 16 steps in an octave;
-# nobody reads the rows that come of it. Below 32 every size has its own: a lone text is the slower for each row.
+# Every new size needs kernels: a few ms once and 0.7 MB for good. So sizes are rounded up, to 16 steps an octave; the
+# extra rows are ignored. Below 32 every size is exact, because each row slows a lone text down.
 _STEPS_PER_OCTAVE = 16
 
 INPUTS = (
@@ -41,11 +41,11 @@ Feed = dict[str, NDArray[np.int32] | NDArray[np.float32]]
 
 
 def packed_feed(ids: Sequence[NDArray[np.int32]], *, padding_id: int | None = None) -> Feed:
-    """Give the graph's inputs for one batch; logits beyond the batch's texts are to be thrown away.
+    """Give the graph's inputs for one batch; logits beyond the batch's texts must be discarded.
 
     Args:
         ids: token ids of each text, shapes [tokens], none empty.
-        padding_id: where positions are counted from a padding token's id: that id; a text may hold the token itself.
+        padding_id: the padding token's id if positions are counted from it; a text may contain that token.
     """
     lengths = [len(text) for text in ids]
     slots = [slot(length) for length in lengths]
@@ -60,7 +60,7 @@ def packed_feed(ids: Sequence[NDArray[np.int32]], *, padding_id: int | None = No
     grid, first_grid = np.zeros((rows, columns), np.int32), np.zeros((rows, firsts), np.int32)
     mask = np.full((rows, columns, columns), -np.inf, np.float32)
     first_mask = np.full((rows, firsts, columns), -np.inf, np.float32)
-    # Cells of no text look at their row's first column, so that their softmax is defined.
+    # Cells without a text attend to their row's first column, so that their softmax is defined.
     mask[:, :, 0] = first_mask[:, :, 0] = 0
     for row, beside in enumerate(placed):
         begin = 0
@@ -91,7 +91,7 @@ def packed_feed(ids: Sequence[NDArray[np.int32]], *, padding_id: int | None = No
 
 
 def _count_from_padding(positions: NDArray[np.int32], ids: Sequence[NDArray[np.int32]], padding_id: int) -> None:
-    """Begin positions after the padding token's id; that token in a text has the id itself and counts nothing."""
+    """Start positions after the padding token's id; that token in a text has its id as position and does not count."""
     positions += padding_id + 1
     start = 0
     for text in ids:
@@ -102,11 +102,11 @@ def _count_from_padding(positions: NDArray[np.int32], ids: Sequence[NDArray[np.i
 
 
 def slot(length: int) -> int:
-    """Give the columns that a text of so many tokens takes in a row of the grid."""
+    """Give the columns that a text of ``length`` tokens takes in a row of the grid."""
     return -(-length // GRID_MULTIPLE) * GRID_MULTIPLE
 
 
 def rounded(size: int) -> int:
-    """Give the next size that kernels are made for: at most a sixteenth larger."""
+    """Give the next size that has kernels: at most a sixteenth larger."""
     step = max(1, (1 << (size.bit_length() - 1)) // _STEPS_PER_OCTAVE)
     return -(-size // step) * step

@@ -3,10 +3,10 @@
 Two things make it cheap without changing an answer. Tokens are packed, see ``feed``; and the last layer computes
 queries and everything after them for each text's first token alone, which is all the classifier reads.
 
-Two things keep texts apart whatever their numbers are. Keys and values are held within bounds, so that the NaN or the
-infinity of a masked neighbour weighs nothing. And every token's row before the last layer and every first token's row
-in the head are summed up as outputs: a text with such numbers is found out although a later step may hide them, as this
-library's relu does, which makes NaN 0.
+Two things keep texts apart whatever their numbers are. Keys and values are clamped, so that a masked neighbour's NaN or
+infinity has no weight. And every token's row before the last layer and every first token's row in the head are summed
+up as outputs: they reveal a text with such numbers even if a later step hides them, as this library's relu does, which
+turns NaN into 0.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from predictor.checkpoint.weights import Weights
 from predictor.engine.feed import INPUTS
 
 OUTPUTS = ("logits", "token_sums", "first_sums")
-# Sums of this times a query of like size stay finite in float32; no trained key or value comes near it.
+# Sums of this times a query of similar size stay finite in float32; no trained key or value comes near it.
 _BOUND = 1e15
 
 
@@ -38,8 +38,8 @@ def build_graph(checkpoint: Checkpoint) -> ov.Model:
     - ``first_grid`` int32 [R, F], the texts that begin in a row; ``first_cells`` int32 [B], each text's place there;
     - ``first_mask`` float32 [R, 1, F, S], the mask of those first tokens.
 
-    Outputs: ``logits`` float32 [B, labels]; ``token_sums`` float32 [T] and ``first_sums`` float32 [B], finite where
-    everything that they sum up is. The weights stay views of the mapped files.
+    Outputs: ``logits`` float32 [B, labels]; ``token_sums`` float32 [T] and ``first_sums`` float32 [B], finite if all
+    their terms are. The weights stay views of the mapped files.
 
     Raises:
         CheckpointError: a tensor is missing, has another shape than the config implies, or is not finite.
@@ -55,7 +55,7 @@ class _Rows(NamedTuple):
 
 
 class _Builder:
-    """Holds what every layer needs while the graph grows."""
+    """Builds the graph layer by layer."""
 
     def __init__(self, config: ModelConfig, weights: Weights) -> None:
         self._config = config
@@ -92,7 +92,7 @@ class _Builder:
         return ov.Model(results, list(inputs.values()), self._family.model_type)
 
     def _layer_names(self) -> list[str]:
-        """Give the name of every layer in the order in which they run; shared ones come again."""
+        """Give the name of every layer in running order; shared ones repeat."""
         config = self._config
         return [
             self._prefix
@@ -111,7 +111,7 @@ class _Builder:
         return normal
 
     def _places(self, name: str) -> ov.Node:
-        """Give the position embeddings from the first that is used, with the one token type's row in them."""
+        """Give the position embeddings, with the row of the only token type added."""
         config = self._config
         shape = (config.positions, config.embedding_dim)
         if not self._family.token_types:
@@ -149,11 +149,11 @@ class _Builder:
         return self._layer_norm(_Rows(op.add(narrow, kept), config.dim), f"{name}.{parts.norm}")
 
     def _head(self, first: ov.Node) -> tuple[ov.Node, ov.Node]:
-        """Give the sums that tell whether all is finite, and the logits."""
+        """Give the sums that show whether all is finite, and the logits."""
         dim, head = self._config.dim, self._family.head
         dense = self._prefix + head.dense[1:] if head.dense.startswith(".") else head.dense
         row = self._linear(_Rows(first, dim), dense, dim)
-        # Both: where linear layers have eight bits, what goes into one comes out finite whatever it was.
+        # Both: with eight-bit linear layers the output is finite whatever the input was.
         sums = op.add(*(op.reduce_sum(each, self._axis(1), keep_dims=False) for each in (first, row)))
         row = _activated(row, head.activation)
         return sums, self._linear(_Rows(row, dim), head.out, len(self._config.labels))

@@ -1,4 +1,4 @@
-"""What this CPU multiplies int8 with."""
+"""What this CPU can multiply, as its kernel says."""
 
 from pathlib import Path
 
@@ -12,9 +12,14 @@ def int8_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
     Returns:
         ``AMX``, ``AVX512-VNNI`` or ``AVX-VNNI``; None where there is none, or where the system does not say.
     """
+    flags = cpu_flags(cpuinfo)
+    return next((name for flag, name in _INSTRUCTIONS.items() if flag in flags), None)
+
+
+def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """Give the kernel's names of this CPU's features; none if the system does not say."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return None
-    flags = set(next((line for line in lines if line.startswith("flags")), "").split())
-    return next((name for flag, name in _INSTRUCTIONS.items() if flag in flags), None)
+        return set()
+    return set(next((line for line in lines if line.startswith("flags")), "").split())

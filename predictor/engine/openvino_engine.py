@@ -1,4 +1,4 @@
-"""The default engine: OpenVINO on the CPU, with nothing left for it to choose."""
+"""The default engine: OpenVINO on the CPU, with every choice made explicitly."""
 
 import os
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class OpenVinoEngine:
         checkpoint: safetensors weights, or a quantised graph with this package's inputs.
         precision: ``auto`` takes bf16 where the CPU multiplies it natively, else f32.
         threads: CPU threads of a forward.
-        cache_dir: where compiled graphs are kept between starts, if anywhere.
+        cache_dir: keeps compiled graphs between starts; None: nothing does.
 
     Raises:
         CheckpointError: the weights or the quantised graph cannot be used.
@@ -64,12 +64,12 @@ class OpenVinoEngine:
 
     @property
     def arithmetic(self) -> str:
-        """Precision of weights and of everything between them, such as ``openvino-int8-bf16``."""
+        """Precision of weights and of everything else, such as ``openvino-int8-bf16``."""
         parts = dict.fromkeys((self.name, self.precision, self._compute))
         return "-".join(parts)
 
     def divide(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Group by length where long texts would widen the rows of short ones by more than another forward costs."""
+        """Group by length if long texts would widen the rows of short ones by more than another forward costs."""
         return packing.divide(
             [slot(length) for length in lengths],
             cost=lambda longest, cells, _texts: packing.attention_cost(longest, cells, CELL_MOVE),
@@ -77,8 +77,8 @@ class OpenVinoEngine:
         )
 
     def forward(self, ids: Sequence[NDArray[np.int32]]) -> Logits:
-        """Give logits float32 [texts, labels]; NaN for a text in which anything on the way was no finite number."""
-        # The tensors borrow the arrays' memory: `feed` has to live until the call is over.
+        """Give logits float32 [texts, labels]; NaN for a text with any intermediate value that is not finite."""
+        # The tensors borrow the arrays' memory: `feed` has to live until the call returns.
         feed = packed_feed(ids, padding_id=self._padding_id)
         for name, array in feed.items():
             self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
@@ -117,11 +117,11 @@ def _read_quantised(core: ov.Core, checkpoint: Checkpoint) -> ov.Model:
     names = {name for parameter in graph.inputs for name in parameter.names}
     results = {name for result in graph.outputs for name in result.names}
     if names != set(INPUTS) or not results >= set(OUTPUTS):
-        raise CheckpointError(f"{xml} has inputs {sorted(names)}: not a graph of this predictor, quantise it anew")
+        raise CheckpointError(f"{xml} has inputs {sorted(names)}: not a graph of this predictor, quantise it again")
     for node in graph.get_ops():
         is_real = node.get_type_name() == "Constant" and node.get_element_type().is_real()
         if is_real and not finite(node.get_data(dtype=np.float32)):
-            raise CheckpointError(f"{xml}: {node.get_friendly_name()} holds NaN or infinity: quantise it anew")
+            raise CheckpointError(f"{xml}: {node.get_friendly_name()} holds NaN or infinity: quantise it again")
     return graph
 
 

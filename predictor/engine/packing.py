@@ -1,15 +1,15 @@
-"""Where the texts of a batch go: into which forward, and beside which others in a row of attention's grid."""
+"""Decides which forward each text of a batch goes into, and which texts share a row of attention's grid."""
 
 import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 Cost = Callable[[int, int, int], int]
-"""What texts together cost: of the longest's length, of all lengths' sum, and of their number."""
+"""The cost of texts together, from the longest length, the sum of lengths, and their number."""
 
 
 def divide(lengths: Sequence[int], *, cost: Cost, forward: int) -> list[list[int]]:
-    """Group texts of similar length, as long as another forward is cheaper than what the longest costs the others.
+    """Group texts of similar length wherever another forward is cheaper than what the longest costs the others.
 
     Args:
         lengths: tokens of each text.
@@ -39,22 +39,22 @@ def divide(lengths: Sequence[int], *, cost: Cost, forward: int) -> list[list[int
 
 
 def attention_cost(width: int, cells: int, move: int) -> int:
-    """Give what attention costs in rows of ``width`` with room for ``cells``, in cells times columns attended to.
+    """Give attention's cost in rows of ``width`` with room for ``cells``, in cells times columns attended to.
 
     Args:
         width: columns of a row.
-        cells: what the rows have to hold.
-        move: what bringing a cell into the grid and back costs, in columns.
+        cells: cells that the rows have to hold.
+        move: the cost of moving a cell into the grid and back, in columns.
     """
     return math.ceil(cells / width) * width * (width + move)
 
 
 def side_by_side(slots: Sequence[int], *, step: int, most: int, move: int) -> tuple[int, list[list[int]]]:
-    """Lay texts into as few cells as is worth it: several to a row, the longest first.
+    """Pack texts into rows at the lowest cost: several to a row, the longest first.
 
     Args:
         slots: columns each text takes, multiples of ``step``, none 0.
-        step: by which a row may be wider than the widest slot needs; up to twice as wide it may become.
+        step: rows are wider than the widest slot by multiples of this, up to twice as wide.
         most: widest row that may be shared.
         move: see ``attention_cost``.
 

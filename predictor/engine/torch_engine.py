@@ -1,7 +1,6 @@
 """The reference engine: transformers' own model on torch, on a GPU where there is one."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,10 +11,11 @@ from predictor.checkpoint.artifact import Checkpoint
 from predictor.checkpoint.weights import Weights
 from predictor.engine import packing
 from predictor.engine.base import Logits
+from predictor.engine.int8 import cpu_flags
 from predictor.errors import CheckpointError, EngineUnavailableError
 from predictor.settings import PrecisionName
 
-# Tokens of padding that cost as much as one more forward.
+# One more forward costs as much as this many tokens of padding.
 _FORWARD_TOKENS = 48
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
@@ -57,7 +57,7 @@ class TorchEngine:
         return packing.divide(lengths, cost=lambda longest, _tokens, texts: longest * texts, forward=_FORWARD_TOKENS)
 
     def forward(self, ids: Sequence[NDArray[np.int32]]) -> Logits:
-        """Give logits float32 [texts, labels]; equal within rounding whatever stands beside a text."""
+        """Give logits float32 [texts, labels]; to within rounding the same whatever is beside a text."""
         width = max(len(text) for text in ids)
         input_ids = np.zeros((len(ids), width), np.int64)
         attention_mask = np.zeros((len(ids), width), np.int64)
@@ -73,7 +73,7 @@ class TorchEngine:
 
 
 def _check_weights(checkpoint: Checkpoint) -> None:
-    """See that every tensor is finite; what is missing or has another shape transformers says itself."""
+    """Check that every tensor is finite; transformers itself reports missing ones and wrong shapes."""
     weights = Weights(checkpoint.weight_files)
     for name, shape in weights.shapes().items():
         weights.tensor(name, shape=shape)
@@ -93,7 +93,7 @@ def _load(checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device) -> P
 
 
 def _choose_precision(device: torch.device, asked: PrecisionName) -> str:
-    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(_cpu_flags() & _BF16_FLAGS)
+    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(cpu_flags() & _BF16_FLAGS)
     if asked == "bf16" and not native:
         raise EngineUnavailableError("PREDICTOR_PRECISION=bf16 needs a device that multiplies bf16 natively")
     return "bf16" if native and asked != "f32" else "f32"
@@ -102,16 +102,8 @@ def _choose_precision(device: torch.device, asked: PrecisionName) -> str:
 def _prefer_onednn() -> None:
     """Send f32 products to oneDNN on CPUs where torch's own library, MKL, runs at half speed.
 
-    The name of the setting is a permission to round to bf16. oneDNN uses it only where the CPU has AMX; there MKL is
-    fast and the permission is not given, so that f32 stays f32.
+    By its name the setting allows rounding to bf16. oneDNN does so only on CPUs with AMX; there MKL is fast and the
+    setting is left alone, so f32 stays f32.
     """
-    if "amx_bf16" not in _cpu_flags():
+    if "amx_bf16" not in cpu_flags():
         torch.backends.mkldnn.matmul.fp32_precision = "bf16"
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return set(next((line for line in lines if line.startswith("flags")), "").split())

@@ -103,7 +103,7 @@ SPOILED: dict[str, tuple[Callable[[Path], Any], str]] = {
         "config.json describes GPT2ForSequenceClassification, which is not served",
     ),
     "corrupt tokenizer": (lambda d: (d / "tokenizer.json").write_text("{"), "tokenizer.json cannot be read as JSON"),
-    "no directory": (shutil.rmtree, "is no directory: set PREDICTOR_MODEL_DIR"),
+    "no directory": (shutil.rmtree, "is not a directory: set PREDICTOR_MODEL_DIR"),
 }
 
 

@@ -147,5 +147,5 @@ def test_a_quantised_graph_that_is_not_finite_is_refused(small_checkpoint: Path,
 def test_a_model_whose_own_numbers_overflow_does_not_start(engine: Any, small_checkpoint: Path, tmp_path: Path) -> None:
     directory = Path(shutil.copytree(small_checkpoint, tmp_path / "model"))
     spoil(directory, "pre_classifier.weight", 3e38)
-    with pytest.raises(CheckpointError, match="gives no finite number"):
+    with pytest.raises(CheckpointError, match="gives no finite scores"):
         load(Settings(model_dir=directory, engine=engine, precision="f32"), threads=2)

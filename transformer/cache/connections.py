@@ -20,7 +20,7 @@ _ENTRA_SCOPE = "https://redis.azure.com/.default"
 
 
 class _Connection(Connection):  # type: ignore[misc]  # the library's class carries no types
-    """Connects to whichever of a host's addresses answers."""
+    """Connects to the first of a host's addresses that answers."""
 
     def __init__(self, *, names: Names, **options: Any) -> None:
         super().__init__(**options)
@@ -44,7 +44,7 @@ class _Connection(Connection):  # type: ignore[misc]  # the library's class carr
 
 
 class _SSLConnection(_Connection, SSLConnection):  # type: ignore[misc]  # as above
-    """Looks in the certificate for the host's name, or for another one."""
+    """Checks the certificate for the host's name, or for another one."""
 
     def __init__(self, *, server_name: str | None = None, **options: Any) -> None:
         super().__init__(**options)
@@ -55,10 +55,10 @@ class _SSLConnection(_Connection, SSLConnection):  # type: ignore[misc]  # as ab
 
 
 class Connections:
-    """Makes pools of connections for the settings' URL; opens no connection yet.
+    """Makes connection pools for the settings' URL; opens no connection yet.
 
     Args:
-        settings: the Redis ones.
+        settings: those of Redis are used.
         names: knows hosts' addresses.
 
     Raises:
@@ -77,7 +77,7 @@ class Connections:
             "timeout": _CONNECT_TIMEOUT_S,
             "socket_connect_timeout": _CONNECT_TIMEOUT_S,
             "socket_timeout": None,  # every command runs under its caller's budget
-            # Once, at once: for a connection that the server closed while it was idle.
+            # One immediate retry, for a connection that the server closed while it was idle.
             "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
             "client_name": "sentiment-transformer",
         }
@@ -86,7 +86,7 @@ class Connections:
         self._pools: list[BlockingConnectionPool] = []
         if settings.redis_auth == "entra":
             provider = _entra(url)
-            # A pool registers with the provider in the last one's place: here all of them hear of a new token.
+            # Each pool would replace the last one as the provider's listener: here all of them get new tokens.
             provider.on_next(self.re_auth)
             self._options["credential_provider"] = provider
         else:
@@ -94,7 +94,7 @@ class Connections:
                 self._options["username"] = settings.redis_username
             if settings.redis_password is not None:
                 self._options["password"] = settings.redis_password.get_secret_value()
-        # What the URL says wins, as it always has.
+        # The URL wins.
         self._options.update(parse_url(url))
         host, port = self._options.get("host", "localhost"), self._options.get("port", 6379)
         self._tls = self._options.get("connection_class") is SSLConnection
@@ -106,25 +106,25 @@ class Connections:
         self.address: Address | None = None if "path" in self._options else Address(host, port)
 
     def pool(self, address: Address | None = None) -> BlockingConnectionPool:
-        """Make a pool for the URL's own address, or for that of a cluster's node."""
+        """Make a pool for the URL's own address, or for a cluster node's."""
         options = dict(self._options)
         if address is not None:
             options |= {"host": address.host, "port": address.port}
-            options.pop("db", None)  # a cluster has but one
+            options.pop("db", None)  # a cluster has only one
             if self._tls and self.address is not None and is_address(address.host):
-                # Nodes announce addresses that no certificate names; whoever asked for a name gets that name checked.
+                # Nodes announce addresses that no certificate names: the name in the URL is checked instead.
                 options["server_name"] = self.address.host
         pool = BlockingConnectionPool(**options)
         self._pools.append(pool)
         return pool
 
     def forget(self, pool: BlockingConnectionPool) -> None:
-        """Tell a pool of no more tokens."""
+        """Send a pool no more tokens."""
         if pool in self._pools:
             self._pools.remove(pool)
 
     async def re_auth(self, token: TokenInterface) -> None:
-        """Show a new token on every connection."""
+        """Authenticate every connection with a new token."""
         for pool in list(self._pools):
             await pool.re_auth_callback(token)
 

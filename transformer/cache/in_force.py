@@ -1,7 +1,7 @@
 """Keeps the model version in force in Redis, for a process that starts while the predictor is away.
 
-Without the version nothing can be looked up, and a cached answer would fail for the predictor's fault. The record is a
-hint like every value in Redis: sealed, checked on reading, and used only until the predictor itself has spoken.
+Without the version nothing can be looked up, and cached answers would fail because the predictor does. The record is
+untrusted like every value in Redis: sealed, checked on reading, and used only until the predictor itself has answered.
 """
 
 import hmac
@@ -17,16 +17,16 @@ from transformer.pipeline.model_names import model_labels, model_scores_are, mod
 
 IN_FORCE_KEY = b"sentiment:1:in-force"
 _LARGEST_RECORD_BYTES = 16_384
-# Answers live minutes, so does the record: it is renewed as long as forwards come.
+# Answers live for minutes, and so does the record: forwards keep renewing it.
 _RENEW_S = 10.0
-_CHANGE_S = 1.0  # two versions that answer in turn are not worth a write each
+_CHANGE_S = 1.0  # two versions that answer in turn do not deserve a write each
 
 
 class InForceRecord:
     """Reads and writes the record ``seal + {"version", "labels", "scores_are"}``.
 
     Args:
-        shared: where it is kept, as long as an answer.
+        shared: keeps it as long as an answer.
         keys: seals it; with a cache secret nobody else can.
         clock: monotonic seconds.
     """
@@ -39,7 +39,7 @@ class InForceRecord:
         self._noted_at_s = float("-inf")
 
     async def read(self) -> tuple[str, list[str], ScoresAre] | None:
-        """Give the version, its labels in class order and what its scores are; None without a sound record."""
+        """Give the version, its labels in class order and its kind of scores; None without a valid record."""
         (value,) = await self._shared.fetch([IN_FORCE_KEY])
         if value is None or not SEAL_BYTES < len(value) <= _LARGEST_RECORD_BYTES:
             return None

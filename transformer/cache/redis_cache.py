@@ -1,4 +1,4 @@
-"""The second tier in Redis: look-ups joined into few round trips under a hard time budget, writes behind the answer."""
+"""The second tier in Redis: look-ups batched into few round trips under a hard time budget, writes after the answer."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from transformer.cache.tiers import UNREAD
 from transformer.cache.trouble import trouble_of
 from transformer.metrics import RedisMetrics
 
-_MOST_KEYS_A_READ = 1_000  # keeps one command below a millisecond of Redis's single thread
+_MOST_KEYS_A_READ = 1_000  # keeps one command below a millisecond on Redis's single thread
 _MOST_KEYS_A_WRITE = 500
 _READS_IN_FLIGHT = 2
 _WRITE_TIMEOUT_S = 1.0
@@ -22,7 +22,7 @@ _ONE_MORE_TICK_S = 0.002
 
 
 class RedisCommands(Protocol):
-    """What is asked of a Redis client; errors are redis-py's."""
+    """A Redis client as needed here; errors are redis-py's."""
 
     async def mget(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Give the value of every key."""
@@ -32,7 +32,7 @@ class RedisCommands(Protocol):
 
 
 class _Read:
-    """A look-up that waits for its turn: its keys and its future."""
+    """A waiting look-up: its keys and its future."""
 
     __slots__ = ("done", "keys")
 
@@ -42,16 +42,16 @@ class _Read:
 
 
 class RedisCache:
-    """Values in Redis. Never raises and never takes longer than the budget: trouble reads as absence.
+    """Values in Redis. Never raises and never takes longer than the budget: failures read as absence.
 
-    All look-ups of one tick of the event loop leave as one MGET; while a few of them are under way, later ones gather.
+    All look-ups of one event-loop tick leave as one MGET; while two are in flight, later look-ups are collected.
 
     Args:
         commands: the client.
         health: whether Redis can be used now.
         metrics: round-trip times and losses.
         budget_s: longest a look-up may wait, in seconds.
-        ttl_s: life of a value in seconds, varied by ± 10 % so that they do not all end at once.
+        ttl_s: life of a value in seconds, varied by ± 10 % so that they do not all expire at once.
         queue_values: most values that wait to be written; more are dropped.
     """
 
@@ -84,7 +84,7 @@ class RedisCache:
         self._writer = asyncio.create_task(self._write_forever(), name="redis-writer")
 
     async def stop(self, *, flush_s: float) -> None:
-        """Write what waits for up to ``flush_s`` seconds, then stop."""
+        """Write queued values for up to ``flush_s`` seconds, then stop."""
         if self._unwritten and self._health.writable:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._all_written.wait(), flush_s)
@@ -94,11 +94,11 @@ class RedisCache:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> list[bytes | None]:
-        """Give the value of every key, None where there is none, ``UNREAD`` where Redis is of no use now.
+        """Give the value of every key, None if there is none, ``UNREAD`` if Redis cannot be used now.
 
         Args:
             keys: what to look up.
-            patient: ask again whatever the breaker says, and wait longer than the budget: for one who has no other way.
+            patient: ask whatever the breaker says, and wait longer than the budget: for requests with no other way.
         """
         if patient:
             return await self._fetch_patiently(keys)
@@ -106,7 +106,7 @@ class RedisCache:
         return [UNREAD] * len(keys) if asked is None else await asked
 
     def ask(self, keys: Sequence[bytes]) -> "asyncio.Future[list[bytes | None]] | None":
-        """Have keys looked up with those of others; None where Redis is of no use now."""
+        """Look keys up together with those of other requests; None if Redis cannot be used now."""
         if not self._health.readable:
             return None
         loop = asyncio.get_running_loop()
@@ -161,8 +161,8 @@ class RedisCache:
     async def _read(self, batch: Sequence[_Read], keys: Sequence[bytes]) -> None:
         values: dict[bytes, bytes | None] = dict.fromkeys(keys, UNREAD)
         started = time.perf_counter()
-        # A process that the kernel did not run for a while finds its timer due and the answer waiting; the loop runs
-        # timers first, and would throw away an answer that came in time: it reads the sockets once more.
+        # After the kernel has paused this process, the timer is due and the answer may be waiting. The loop runs timers
+        # first and would discard an answer that came in time: let it read the sockets once more.
         loop = asyncio.get_running_loop()
         this = asyncio.current_task()
         assert this is not None  # noqa: S101  # it runs as one
@@ -171,7 +171,7 @@ class RedisCache:
             values = dict(zip(keys, await self._commands.mget(keys), strict=True))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # whatever it is, the request goes on
             self._health.failed("read", TimeoutError() if isinstance(error, asyncio.CancelledError) else error)
-            # Those who queue behind a stuck command have waited long enough.
+            # Those queued behind a stuck command have waited long enough.
             batch = [*batch, *self._waiting]
             self._waiting.clear()
         else:

@@ -1,4 +1,4 @@
-"""Speaks to one Redis: look-ups, writes, a probe, and the question how a cluster spreads its slots."""
+"""A client of one Redis: look-ups, writes, probes, and the cluster's slot table."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 _READING = 4
-CONNECTIONS = _READING + 4  # a write and a probe beside the reads, and those who are patient
+CONNECTIONS = _READING + 4  # beside the reads a write, a probe and patient look-ups
 _PROBE_KEY = b"sentiment:1:probe"
 _PROBE_LIFE_MS = 1_000
 
@@ -41,7 +41,7 @@ class RedisClient:
         self.probe_key = _PROBE_KEY
         self.pool = pool
         self._redis: Redis[bytes] = Redis(connection_pool=pool)
-        # Reads keep their connections: to lend one and take it back costs the library as much as the look-up itself.
+        # Reads keep their connections: in the library, borrowing and returning one costs as much as the look-up itself.
         self._links: list[AbstractConnection] = []
 
     async def mget(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -52,7 +52,7 @@ class RedisClient:
             try:
                 return await _ask(link, command)  # type: ignore[no-any-return]
             except RedisConnectionError:
-                # Once more, at once: the server may have closed it while it was idle.
+                # Retry at once: the server may have closed it while it was idle.
                 return await _ask(link, command)  # type: ignore[no-any-return]
         finally:
             await self._take_back(link)
@@ -65,15 +65,15 @@ class RedisClient:
             await pipe.execute()
 
     async def probe_read(self) -> None:
-        """Look a key up: shows that Redis is there and may be read."""
+        """Look a key up: shows that Redis is up and readable."""
         await self.mget([self.probe_key])
 
     async def probe_write(self) -> None:
-        """Write a key that lives a second: shows that Redis takes writes."""
+        """Write a key that lives for a second: shows that Redis accepts writes."""
         await self.set_all([(self.probe_key, b"1", _PROBE_LIFE_MS)])
 
     async def slots(self) -> list[Any]:
-        """Give the answer to CLUSTER SLOTS as it comes; raises where this is no cluster."""
+        """Give the raw answer to CLUSTER SLOTS; raises if this is no cluster."""
         link = await self.pool.get_connection()
         try:
             return await _ask(link, link.pack_command("CLUSTER", "SLOTS"))  # type: ignore[no-any-return]
@@ -89,7 +89,7 @@ class RedisClient:
         return self._links.pop() if self._links else await self.pool.get_connection()
 
     async def _take_back(self, link: AbstractConnection) -> None:
-        # One that failed or was given up in the middle is closed by now, and opens again when it is used.
+        # One that failed or was cancelled half-way is closed by now, and reopens on its next use.
         if len(self._links) < _READING:
             self._links.append(link)
         else:

@@ -1,8 +1,8 @@
-"""Knows whether Redis can be used, and finds out by itself when it can again.
+"""Knows whether Redis can be used, and probes until it can again.
 
-Reads and writes share what they learn: after a few failed commands in a row Redis counts as away, and nobody waits for
-it until a probe in the background gets through. A Redis that answers but takes no writes (full, read-only replica, no
-permission) stays in use for reads.
+Reads and writes share one breaker: after a few failed commands in a row Redis counts as down, and no request waits for
+it until a background probe succeeds. A Redis that answers but refuses writes (full, read-only replica, no permission)
+stays in use for reads.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from transformer.cache.state_log import StateLog
 from transformer.cache.trouble import LINK_ERRORS, Found, Trouble, trouble_of
 from transformer.metrics import RedisMetrics
 
-# Those who are refused like this get no answer to a read either, whatever was tried.
+# After these, reads are refused as well, whatever command met them.
 _NOT_READABLE = frozenset({Trouble.CLUSTER, Trouble.CLUSTER_DOWN, Trouble.WRONG_PASSWORD, Trouble.LOADING})
 
 
@@ -20,9 +20,9 @@ class RedisHealth:
     """Breaker and prober of one Redis, or of one shard of a cluster.
 
     Attributes:
-        readable: whether it is worth asking.
-        writable: whether it takes values.
-        trouble: what is wrong; None when nothing is.
+        readable: whether to read from it.
+        writable: whether to write to it.
+        trouble: what is wrong; None if nothing is.
 
     Args:
         probe_read: looks a key up; raises as any command does.
@@ -30,8 +30,8 @@ class RedisHealth:
         metrics: where state and errors are counted.
         said: where changes of state are logged.
         shard: its ``host:port``; empty for a Redis that is no cluster.
-        on_trouble: told whenever a trouble shows or changes.
-        failures: failed commands in a row after which Redis counts as away.
+        on_trouble: told whenever a trouble appears or changes.
+        failures: failed commands in a row after which Redis counts as down.
         probe_every_s: seconds between two probes while something is wrong.
         probe_timeout_s: seconds a probe may take, connecting included.
     """
@@ -59,7 +59,7 @@ class RedisHealth:
         self._probe_every_s = probe_every_s
         self._probe_timeout_s = probe_timeout_s
         self._failures_in_row = 0
-        # Away until the first probe says otherwise: a pod that starts without Redis never waits for it.
+        # Down until the first probe succeeds: a pod that starts without Redis never waits for it.
         self.readable = False
         self.writable = False
         self._wrong = asyncio.Event()
@@ -72,7 +72,7 @@ class RedisHealth:
 
     @property
     def trouble(self) -> Trouble | None:
-        """Give what is wrong, None when nothing is."""
+        """What is wrong; None if nothing is."""
         return self._found.trouble if self._found else None
 
     def start(self) -> None:
@@ -80,11 +80,11 @@ class RedisHealth:
         self._task = asyncio.create_task(self._watch(), name="redis-probe")
 
     async def probed(self) -> None:
-        """Wait until the first probe has ended, well or not."""
+        """Wait until the first probe has ended, successful or not."""
         await self._probed.wait()
 
     async def stop(self) -> None:
-        """Stop probing, and leave the metrics for good."""
+        """Stop probing, and drop this shard from the metrics."""
         self._ended = True
         if self._task is not None:
             self._task.cancel()
@@ -127,10 +127,10 @@ class RedisHealth:
                 await self._probe_read()
                 readable = True
                 await self._probe_write()
-        except Exception as error:  # noqa: BLE001  # nothing a probe meets may end the prober
+        except Exception as error:  # noqa: BLE001  # no failure may end the prober
             found = trouble_of(error)
             self._metrics.error("probe", found.trouble.value)
-            # Where a write is refused but answered, reads may go on.
+            # If a write is refused but answered, reads may go on.
             self._set(readable=readable and not isinstance(error, LINK_ERRORS), writable=False, found=found)
         else:
             self._set(readable=True, writable=True, found=None)
@@ -140,7 +140,7 @@ class RedisHealth:
         self.readable, self.writable, self._found = readable, writable, found
         self._failures_in_row = 0
         if self._ended:
-            return  # a redirect may come back late from a shard that is no more
+            return  # a redirect may come back late from a shard that is gone
         if found is None:
             self._wrong.clear()
         else:

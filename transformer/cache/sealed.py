@@ -1,7 +1,7 @@
-"""Values that only one who knows the cache secret can have written.
+"""Values that only someone who knows the cache secret can have written.
 
-A sealed value is an answer's stored form with its layout byte raised by 2 and a tag at its end. The tag covers the key
-as well, so that an answer moved to another text's key is as worthless as a forged one.
+A sealed value is an answer's stored form with its layout byte raised by 2 and a tag at the end. The tag covers the key
+too, so that an answer moved to another text's key is as invalid as a forged one.
 """
 
 import hmac
@@ -17,12 +17,12 @@ _SEALED = {layout: sealed for sealed, layout in _OPENED.items()}
 
 
 class SealedCache:
-    """Seals what goes into a shared cache, and lets out only what it sealed; anything else reads as absence.
+    """Seals what goes into a shared cache, and returns only what was sealed; anything else reads as absence.
 
     Args:
         shared: keeps the sealed values.
         keys: knows the secret.
-        metrics: counts what is not believed.
+        metrics: counts forged values.
     """
 
     def __init__(self, *, shared: SharedCache, keys: CacheKeys, metrics: RedisMetrics) -> None:
@@ -33,7 +33,7 @@ class SealedCache:
     async def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> list[bytes | None]:
         """Give the value of every key that was sealed for it, None otherwise; ``UNREAD`` stays."""
         values = await self._shared.fetch(keys, patient=patient)
-        # What is empty, None or UNREAD, says the same afterwards.
+        # None and UNREAD, both falsy, stay as they are.
         return [value and self._open(key, value) for key, value in zip(keys, values, strict=True)]
 
     def store(self, values: Iterable[tuple[bytes, bytes]]) -> None:

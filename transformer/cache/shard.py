@@ -1,8 +1,8 @@
-"""One Redis with everything that is its own, and how it comes and goes."""
+"""One Redis, or one shard, with its client, breaker and queues; how shards are made, started and ended."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from transformer.cache.connections import Connections
 from transformer.cache.redis_cache import RedisCache
@@ -14,21 +14,16 @@ from transformer.cache.trouble import Trouble
 from transformer.metrics import RedisMetrics
 
 Probe = Callable[[], Coroutine[Any, Any, None]]
+MakeCache = Callable[..., RedisCache]
+"""Makes a shard's cache, not started, from ``commands`` and ``health``."""
 
 
 class Shard(NamedTuple):
-    """A client, whether it can be used, and the queues in front of it."""
+    """A client, its health, and the queues in front of it."""
 
     client: RedisClient
     health: RedisHealth
     cache: RedisCache
-
-
-class MakeCache(Protocol):
-    """Makes the cache of one shard."""
-
-    def __call__(self, *, commands: RedisClient, health: RedisHealth) -> RedisCache:
-        """Make it, not started."""
 
 
 class Shards:
@@ -98,13 +93,13 @@ class Shards:
         shard.health.start()
 
     def leave(self, shard: Shard, *, close: bool = True) -> None:
-        """End a shard in the background; its client stays open where it is still to be asked."""
+        """End a shard in the background; without ``close`` its client stays open."""
         task = asyncio.get_running_loop().create_task(self.end(shard, flush_s=0.0, close=close))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
     async def end(self, shard: Shard, *, flush_s: float, close: bool = True) -> None:
-        """End a shard; write what waits for up to ``flush_s`` seconds."""
+        """End a shard; write queued values for up to ``flush_s`` seconds."""
         await shard.cache.stop(flush_s=flush_s)
         await shard.health.stop()
         if close:

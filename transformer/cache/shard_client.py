@@ -1,7 +1,7 @@
-"""Speaks to one shard of a cluster: commands slot by slot in one round trip, redirects followed.
+"""A client of one shard of a cluster: commands slot by slot in one round trip, redirects followed.
 
-The library's own cluster client costs three to ten times the CPU of one MGET (3 and 100 keys); a pipeline on
-connections that reads keep costs twice as much, for commands and replies that are more in number.
+The library's own cluster client costs three to ten times the CPU of one MGET (3 and 100 keys); a pipeline on the reads'
+own connections costs twice as much, because there are more commands and replies.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from hiredis import PushNotification
-from redis._parsers.hiredis import NOT_ENOUGH_DATA  # what its reader is told to say for it
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AskError, MovedError, RedisError, TryAgainError
@@ -21,8 +21,8 @@ from transformer.cache.slots import slot_of
 from transformer.cache.tiers import UNREAD
 
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
-_HOPS = 3  # two slots that move at once; a cluster that sends round in circles is left alone
-_FOLLOW_S = 0.02  # less than a read's budget: whoever is slow there is not to be taken for one who is slow here
+_HOPS = 3  # enough for two slots that move at once; a redirect loop ends here
+_FOLLOW_S = 0.02  # less than a read's budget: another shard's slowness must not count as this one's
 Item = tuple[bytes, bytes, int]
 
 
@@ -34,13 +34,13 @@ class Target(NamedTuple):
 
 
 class ShardClient(RedisClient):
-    """What `RedisClient` does, for a cluster's shard.
+    """`RedisClient` for a cluster's shard.
 
     Args:
         pool: gives connections.
         address: the shard's.
-        elsewhere: gives another shard; None where that is of no use now.
-        moved: told of every slot that is said to have moved.
+        elsewhere: gives another shard; None if it cannot be used now.
+        moved: told of every slot that a redirect says has moved.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ShardClient(RedisClient):
         groups = list(by_slot.values())
         replies = await self._converse([_mget(group) for group in groups])
         if len(groups) == len(keys) and all(type(reply) is list for reply in replies):
-            return [reply[0] for reply in replies]  # as nearly always: no two in one slot, and none on the move
+            return [reply[0] for reply in replies]  # nearly always: no two keys in one slot, none moving
         found: dict[bytes, bytes | None] = {}
         redirected: dict[bytes, RedisError] = {}
         for group, reply in zip(groups, replies, strict=True):
@@ -104,7 +104,7 @@ class ShardClient(RedisClient):
                     self._moved(reply.slot_id, address)
                 by_target.setdefault((address, asking), []).append(n)
             elif isinstance(reply, TryAgainError):
-                # It was about several keys, of which some have gone; one by one each has its place.
+                # Some of several keys have moved; asked one by one, each is found.
                 by_target.setdefault((self._at, False), []).append(n)
         for (address, asking), numbers in by_target.items():
             sent = [commands[n] for n in numbers]
@@ -119,14 +119,14 @@ class ShardClient(RedisClient):
     async def _ask_elsewhere(
         self, address: Address, commands: Sequence[bytes], *, asking: bool, hops: int
     ) -> list[Any]:
-        """Give the replies of another shard, none where it has none in time."""
+        """Give another shard's replies; none if they do not come in time."""
         target = self._elsewhere(address)
         if target is None:
             return []
         try:
             async with asyncio.timeout(_FOLLOW_S):
                 answers = await target.client._converse(commands, asking=asking)  # noqa: SLF001  # its like
-        except Exception as error:  # noqa: BLE001  # its trouble, not this one's
+        except Exception as error:  # noqa: BLE001  # that shard's trouble, not this one's
             target.health.failed("read", error)
             return []
         if hops > 1 and any(isinstance(answer, AskError) for answer in answers):
@@ -165,7 +165,7 @@ async def _exchange(link: AbstractConnection, sent: bytes, count: int) -> list[A
     if link.is_connected:
         await link.re_auth()  # a new Entra ID token, if one has come
     await link.send_packed_command([sent])
-    # One read of the socket brings many replies; the library's way to take them one by one costs more than all else.
+    # One read of the socket brings many replies; taking them one by one through the library costs more than all else.
     parser = link._parser  # noqa: SLF001
     gets = parser._reader.gets  # noqa: SLF001
     replies: list[Any] = []
@@ -181,7 +181,7 @@ async def _exchange(link: AbstractConnection, sent: bytes, count: int) -> list[A
             else:
                 replies.append(reply)
     except BaseException as error:
-        # What it had yet to say would be taken for the answer to another question.
+        # Its late replies would be taken for answers to later commands.
         await link.disconnect(nowait=True)
         if isinstance(error, OSError):
             raise RedisConnectionError("the connection broke") from error

@@ -1,7 +1,7 @@
-"""The second tier wherever it lies: one Redis, or a cluster whose shards each have a budget, a breaker and a queue.
+"""The second tier: one Redis, or a cluster whose shards each have a budget, a breaker and a queue.
 
-What is spoken to is found out by asking (CLUSTER SLOTS). A redirect or a shard in trouble makes it ask again, so that a
-failover, a new node or a slot on the move is known as soon as the cluster itself knows it.
+CLUSTER SLOTS tells which. A redirect or a shard in trouble makes this ask again, so that a failover, a new node or a
+moving slot is known as soon as the cluster itself knows it.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from transformer.metrics import RedisMetrics
 log = logging.getLogger(__name__)
 
 Topology = Literal["auto", "single", "cluster"]
-_ASK_AGAIN_S = 30.0  # nodes that come or go while all is well are learnt by redirects long before
+_ASK_AGAIN_S = 30.0  # redirects announce nodes that come or go long before this
 _LEAST_PAUSE_S = 0.25
 _ASK_TIMEOUT_S = 1.0
 _UNCOVERED = "uncovered slots"
@@ -34,7 +34,7 @@ _PROBE_PREFIX = b"sentiment:1:probe"
 
 
 class ShardedCache:
-    """Values in Redis; never raises and never takes longer than a shard's budget: trouble reads as absence.
+    """Values in Redis; never raises and never takes longer than a shard's budget: failures read as absence.
 
     Args:
         connections: makes pools for the URL and for nodes.
@@ -61,11 +61,11 @@ class ShardedCache:
 
     @property
     def shards(self) -> list[Address]:
-        """Give the cluster's primaries in use; none where Redis is no cluster."""
+        """The cluster's primaries in use; none if Redis is no cluster."""
         return list(self._shards)
 
     async def start(self, *, wait_s: float) -> None:
-        """Start; wait up to ``wait_s`` seconds for a Redis that is there already."""
+        """Start; wait up to ``wait_s`` seconds for a Redis that is up already."""
         self._makes.begin(self._door)
         self._watcher = asyncio.create_task(self._watch(), name="redis-topology")
         with contextlib.suppress(TimeoutError):
@@ -74,7 +74,7 @@ class ShardedCache:
                 await asyncio.gather(*(shard.health.probed() for shard in self._shards.values()))
 
     async def stop(self, *, flush_s: float) -> None:
-        """Write what waits for up to ``flush_s`` seconds, then end everything."""
+        """Write queued values for up to ``flush_s`` seconds, then end everything."""
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
@@ -84,11 +84,11 @@ class ShardedCache:
         await self._makes.ended()
 
     async def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> list[bytes | None]:
-        """Give the value of every key, None where there is none, ``UNREAD`` where its shard is of no use now.
+        """Give the value of every key, None if there is none, ``UNREAD`` if its shard cannot be used now.
 
         Args:
             keys: what to look up.
-            patient: ask again whatever the breaker says, and wait longer than the budget: for one who has no other way.
+            patient: ask whatever the breaker says, and wait longer than the budget: for requests with no other way.
         """
         slots = self._slots
         if slots is None:
@@ -103,7 +103,7 @@ class ShardedCache:
             return
         spread.store(slots, values)
 
-    # --- what is spoken to
+    # --- what the URL leads to
 
     def _make_door(self) -> Shard:
         """Make the shard that stands for the URL: all of Redis, until it turns out to be a cluster."""
@@ -127,25 +127,25 @@ class ShardedCache:
             self._undecided = self._redirected = True
 
     async def _decide(self, client: RedisClient) -> bool:
-        """Find out whether this is a cluster; raises where that cannot be found out now."""
+        """Find out whether this is a cluster; raises if that cannot be found out now."""
         try:
             said = await client.slots()
         except (AuthenticationError, BusyLoadingError, ClusterDownError):
             raise
         except ResponseError:
-            # Those who may not ask are told by a redirect, and shall then know why it does not go on.
+            # A user who may not ask learns of a cluster by a redirect; then the refusal is the error to report.
             if self._redirected:
                 raise
             self._undecided = False
             return False
         if not said or client.address is None:
-            return False  # a node that has met no cluster yet: what it says about keys is said by the probe
+            return False  # a node that has joined no cluster yet: the probe shows what it does with keys
         self._adopt(read_slots(said, asked=client.address))
         self._undecided = False
         return True
 
     def _adopt(self, ranges: Sequence[SlotRange]) -> None:
-        """Go by a new spread of the slots."""
+        """Use a new slot table."""
         keys = probe_keys(ranges, _PROBE_PREFIX)
         before = self._shards
         self._shards = {address: before.get(address) or self._make_shard(address) for address in keys}
@@ -161,7 +161,7 @@ class ShardedCache:
         for address in before.keys() - self._shards.keys():
             self._makes.leave(before[address])
         if first_time:
-            # Its client stays, to be asked when no shard answers.
+            # Its client stays open, to be asked when no shard answers.
             self._makes.leave(self._door, close=False)
         if self._shards.keys() != before.keys():
             log.info(
@@ -219,7 +219,7 @@ class ShardedCache:
         return any(shard.health.trouble is not None for shard in self._shards.values())
 
     async def _look_round(self) -> None:
-        """Ask those who are well, in any order, then the URL, how the slots are spread."""
+        """Ask healthy shards in random order, then the URL, for the slot table."""
         well = [shard.client for shard in self._shards.values() if shard.health.trouble is None]
         random.shuffle(well)
         for client in (*well[:3], self._door.client):
@@ -235,11 +235,11 @@ class ShardedCache:
                 if self._topology == "auto" and "cluster support disabled" in str(error):
                     self._become_single()
                     return
-            except Exception:  # noqa: BLE001, S112  # the next may know; health says what is wrong
+            except Exception:  # noqa: BLE001, S112  # the next one may know; health reports what is wrong
                 continue
 
     def _become_single(self) -> None:
-        """Somebody put one Redis in the cluster's place."""
+        """Go on with a single Redis that has replaced the cluster."""
         for shard in self._shards.values():
             self._makes.leave(shard)
         self._makes.leave(self._door)

@@ -1,4 +1,4 @@
-"""Reads how a cluster spreads its slots over its primaries. Pure."""
+"""Reads a cluster's slot table: which primary serves which slots. Pure."""
 
 from binascii import crc_hqx
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _UNKNOWN_HOSTS = (None, b"", b"?")
 
 
 def slot_of(key: bytes) -> int:
-    """Give the slot of a key without braces, as all of ours are: what stands in braces would count alone."""
+    """Give the slot of a key without braces (ours have none): in a key with braces only their content would count."""
     slot: int = crc_hqx(key, 0) & (SLOTS - 1)
     return slot
 
@@ -31,10 +31,10 @@ def read_slots(said: Sequence[Any], *, asked: Address) -> list[SlotRange]:
 
     Args:
         said: lists of first slot, last slot, primary, replicas; a node is host, port and more.
-        asked: who said it; a node that does not know its own host is there.
+        asked: the node that answered; its address stands in for hosts it does not know.
 
     Raises:
-        ValueError: it is no such answer.
+        ValueError: the answer is malformed.
     """
     try:
         ranges = []
@@ -42,14 +42,14 @@ def read_slots(said: Sequence[Any], *, asked: Address) -> list[SlotRange]:
             name = asked.host if host in _UNKNOWN_HOSTS else host.decode()
             ranges.append(SlotRange(int(first), int(last), Address(name, int(port))))
     except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError("CLUSTER SLOTS is answered in a form nobody knows") from error
+        raise ValueError("the answer to CLUSTER SLOTS has an unknown form") from error
     if any(not 0 <= each.first <= each.last < SLOTS for each in ranges):
-        raise ValueError("CLUSTER SLOTS names slots that cannot be")
+        raise ValueError("CLUSTER SLOTS names slots that do not exist")
     return ranges
 
 
 def probe_keys(ranges: Sequence[SlotRange], prefix: bytes) -> dict[Address, bytes]:
-    """Give a key for every primary that lies in one of its slots."""
+    """Give each primary a key that lies in one of its slots."""
     owner: dict[int, Address] = {}
     for first, last, primary in ranges:
         owner.update(dict.fromkeys(range(first, last + 1), primary))

@@ -1,4 +1,4 @@
-"""Look-ups and writes over many shards, each key with the shard that has its slot."""
+"""Look-ups and writes over many shards, each key at the shard that has its slot."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -8,11 +8,11 @@ from transformer.cache.slots import slot_of
 from transformer.cache.tiers import UNREAD
 
 Slots = Sequence[Shard | None]
-"""The shard of every slot; None where a slot is served by nobody."""
+"""The shard of every slot; None for a slot that no shard serves."""
 
 
 async def fetch(slots: Slots, keys: Sequence[bytes], *, patient: bool) -> list[bytes | None]:
-    """Give the value of every key, None where there is none, ``UNREAD`` where its shard is of no use now."""
+    """Give the value of every key, None if there is none, ``UNREAD`` if its shard cannot be used now."""
     parts: dict[int, tuple[Shard, list[bytes]]] = {}
     for key in keys:
         shard = slots[slot_of(key)]
@@ -28,7 +28,7 @@ async def fetch(slots: Slots, keys: Sequence[bytes], *, patient: bool) -> list[b
         for (_, part_keys), values in zip(parts.values(), fetched, strict=True):
             found.update(zip(part_keys, values, strict=True))
     else:
-        # All are asked before one is waited for.
+        # Ask all before waiting for any.
         asked = [(part_keys, shard.cache.ask(part_keys)) for shard, part_keys in parts.values()]
         for part_keys, answer in asked:
             if answer is not None:

@@ -1,4 +1,4 @@
-"""Says how Redis is, and says nothing twice a minute."""
+"""Logs the state of Redis, the same line at most once a minute."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ class _Line(NamedTuple):
 class StateLog:
     """Logs changes of state by shard: each line at once, but the same line at most once in ``quiet_s`` seconds.
 
-    What is held back is not lost: when the time is over, the state that lasts is said, and how many changes were not.
+    After that time the state that remains is logged, with the number of changes that were not.
 
     Args:
         quiet_s: seconds between two equal lines.
@@ -38,11 +38,11 @@ class StateLog:
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def state(self, shard: str, found: Found | None) -> None:
-        """Take note of a shard's state.
+        """Note a shard's state.
 
         Args:
             shard: its ``host:port``; empty for a Redis that is no cluster.
-            found: its trouble; None when all is well.
+            found: its trouble; None if all is well.
         """
         line = _Line(found.trouble.value, found.command) if found else _Line("ok", None)
         self._now[shard] = line, found
@@ -56,7 +56,7 @@ class StateLog:
             self._timers[shard] = asyncio.get_running_loop().call_later(wait_s, self._settle, shard)
 
     def forget(self, shard: str) -> None:
-        """Say no more of a shard that is gone."""
+        """Log nothing more about a shard that is gone."""
         self._now.pop(shard, None)
         timer = self._timers.pop(shard, None)
         if timer is not None:
@@ -69,7 +69,7 @@ class StateLog:
 
     def _say(self, shard: str) -> None:
         line, found = self._now[shard]
-        if len(self._said_at_s) > 1_000:  # shards come and go; their lines need not stay for ever
+        if len(self._said_at_s) > 1_000:  # shards come and go; their lines need not be kept for ever
             self._said_at_s.clear()
         self._said_at_s[shard, line] = self._clock()
         self._last[shard] = line

@@ -8,22 +8,22 @@ from typing import Protocol
 from transformer.pipeline.answer import Answer
 
 UNREAD = b""
-"""Stands for a value that could not be read, which is not to say that there is none. No answer is empty."""
+"""Stands for a value that could not be read, though it may exist. No answer is empty."""
 
 
 class SharedCache(Protocol):
-    """A store outside the process that never fails a caller: trouble reads as absence."""
+    """A store outside the process that never fails a caller: failures read as absence."""
 
     async def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> list[bytes | None]:
-        """Give the value of every key, None where there is none, ``UNREAD`` where that is not known.
+        """Give the value of every key, None if there is none, ``UNREAD`` if that is not known.
 
         Args:
             keys: what to look up.
-            patient: try hard, for one who has no other way.
+            patient: try hard, for requests with no other way.
         """
 
     def store(self, values: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take keys with values to be written soon; returns at once."""
+        """Queue keys with values for writing; returns at once."""
 
 
 class MemoryCache:
@@ -31,7 +31,7 @@ class MemoryCache:
 
     Args:
         entries: most answers kept; 0 keeps none.
-        ttl_s: life of an answer in seconds, shortened by up to 10 % at random so that they do not all end at once.
+        ttl_s: life of an answer in seconds, shortened by up to 10 % at random so that they do not all expire at once.
         clock: monotonic seconds.
     """
 
@@ -58,7 +58,7 @@ class MemoryCache:
         """Keep an answer; makes room by dropping the oldest."""
         if not self._entries:
             return
-        self._kept.pop(key, None)  # so that a renewed entry counts as young
+        self._kept.pop(key, None)  # so that a renewed entry counts as new
         while len(self._kept) >= self._entries:
             del self._kept[next(iter(self._kept))]
         life_s = self._ttl_s * random.uniform(0.9, 1.0)  # noqa: S311  # spreads expiry, guards nothing
@@ -76,7 +76,7 @@ class TieredCache:
     def __init__(self, *, memory: MemoryCache, shared: SharedCache | None) -> None:
         self._memory = memory
         self._shared = shared
-        # The look-up of the hot path: bound once.
+        # The hot path's look-up, bound once.
         self.peek = memory.get
 
     async def fetch(

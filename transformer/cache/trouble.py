@@ -1,4 +1,4 @@
-"""Every trouble a Redis can be in, with the words for it.
+"""Every trouble a Redis can be in, with its wording.
 
 The value of a `Trouble` is its label in metrics and logs and its row in the runbook; its message is what the log says.
 """
@@ -29,7 +29,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 LINK_ERRORS = (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError, EOFError)
-"""A broken, refused or silent link, in whichever layer's words. OSError covers TLS and DNS, EOFError a cut reply."""
+"""A broken, refused or silent link, as each layer raises it. OSError covers TLS and DNS, EOFError a cut reply."""
 
 _COMMAND = re.compile(r"'([a-zA-Z]+(?:\|[a-zA-Z]+)?)' command")
 
@@ -42,17 +42,17 @@ class Trouble(StrEnum):
     STARTING = "starting", "has not been asked yet"
     UNREACHABLE = "unreachable", "cannot be reached: no connection, or one that breaks"
     SLOW = "slow", "does not answer in time"
-    TLS = "tls", "cannot be spoken to over TLS: certificate, host name or protocol do not fit"
+    TLS = "tls", "cannot be reached over TLS: certificate, host name or protocol do not match"
     WRONG_PASSWORD = "wrong_password", "refuses the user or the password"
     NO_PERMISSION = "no_permission", "denies the user a command or a key"
-    READ_ONLY = "read_only", "is a replica that takes no writes"
+    READ_ONLY = "read_only", "is a replica that accepts no writes"
     OUT_OF_MEMORY = "out_of_memory", "has no memory left for writes"
-    DISK_FAILING = "disk_failing", "takes no writes because it cannot save to its disk"
+    DISK_FAILING = "disk_failing", "accepts no writes because it cannot save to disk"
     LOADING = "loading", "is loading its data"
-    CLUSTER = "cluster", "is a cluster and is spoken to as a single Redis"
+    CLUSTER = "cluster", "is a cluster but is used as a single Redis"
     CLUSTER_DOWN = "cluster_down", "belongs to a cluster that does not serve all slots"
     REFUSED = "refused", "refuses a command"
-    OTHER = "other", "fails in a way that nobody expected"
+    OTHER = "other", "fails in an unexpected way"
 
     def __new__(cls, label: str, message: str) -> Self:
         """Make a member whose value is its label."""
@@ -63,7 +63,7 @@ class Trouble(StrEnum):
 
 
 class Found(NamedTuple):
-    """A trouble, and the command that was denied where that is known."""
+    """A trouble, and the denied command if it is known."""
 
     trouble: Trouble
     command: str | None = None
@@ -89,7 +89,7 @@ _TROUBLE_OF_CODE = {
 
 
 def trouble_of(error: BaseException) -> Found:
-    """Say what trouble an error shows; a label's few values, nothing of the server's text but a command's name."""
+    """Say what trouble an error shows; of the server's own text only a command's name is kept."""
     for kinds, trouble in _TROUBLE_OF:
         if isinstance(error, kinds):
             denied = _COMMAND.search(str(error)) if trouble is Trouble.NO_PERMISSION else None
@@ -106,7 +106,7 @@ def _other_trouble(error: BaseException) -> Trouble:
     elif isinstance(error, TimeoutError):
         trouble = Trouble.SLOW
     elif isinstance(error, LINK_ERRORS):
-        # What the library times is connecting; commands run under their callers' budgets.
+        # The library's timeouts are of connecting; commands run under their callers' budgets.
         trouble = Trouble.UNREACHABLE
     return trouble
 

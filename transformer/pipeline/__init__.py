@@ -1,1 +1,1 @@
-"""One request's way: what is known, what is asked of the predictor, and the answers put together."""
+"""One request's path: look up, ask the predictor for the rest, assemble the answers."""

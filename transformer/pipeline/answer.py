@@ -1,8 +1,8 @@
 """One text's answer: as stored in the cache, and as JSON.
 
 Stored value: one byte of layout (1: the whole text was read, 2: the text was cut at the model's limit), then a
-little-endian float32 score per label in class order. Anything else is not an answer; which scores a model can give at
-all, its version says through ``scores_are``.
+little-endian float32 score per label in class order. Anything else is not an answer; ``scores_are`` says which scores a
+model can give.
 """
 
 import math
@@ -19,7 +19,7 @@ from serving.scores import ScoresAre
 _WHOLE, _CUT = 1, 2
 _SUM_TOLERANCE = 1e-3
 SCORE_BOUNDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
-"""Upper bounds of the bins in which best scores are counted; a last bin takes what lies above."""
+"""Upper bounds of the bins in which best scores are counted; a last bin takes the rest."""
 SCORE_BINS = len(SCORE_BOUNDS) + 1
 
 
@@ -30,8 +30,8 @@ class Answer(NamedTuple):
         value: the stored form, ``1 + 4 * labels`` bytes.
         json: the list of labels and scores, best first, as JSON.
         truncated: whether the model read only the start of the text.
-        bin: where the best label and its score are counted, ``label * SCORE_BINS + bin of the score``. It is kept with
-            the answer because finding it costs more than all else that is counted of a cached one.
+        bin: where the best label and its score are counted, ``label * SCORE_BINS + bin of the score``. Kept with the
+            answer because finding it costs more than everything else that is counted for a hit.
     """
 
     value: bytes
@@ -51,7 +51,7 @@ class Model:
         version: the digest that names the model.
         labels: label names in class order, at least one.
         prefix: what the cache keys of this version start with.
-        tally: counts the answers given, by `Answer.bin`; a list of its own if there is none.
+        tally: counts the answers given, by `Answer.bin`; a new list if None.
         scores_are: a distribution, whose scores sum to 1; a probability for each label; or any finite numbers.
     """
 

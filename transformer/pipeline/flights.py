@@ -1,4 +1,4 @@
-"""Single flight: however many requests miss a text at the same time, it is forwarded once."""
+"""Single flight: a text that many requests miss at the same time is forwarded once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ class Flights:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def fly(self, texts: Sequence[str], headers: Headers) -> dict[str, Flown]:
-        """Get answers by joining forwards under way and starting one for the rest."""
+        """Get answers by joining running forwards and starting one for the rest."""
         flights: dict[str, asyncio.Future[Flown]] = {}
         own: list[str] = []
         for text in texts:
@@ -43,14 +43,14 @@ class Flights:
             if flight is None:
                 own.append(text)
                 flight = asyncio.get_running_loop().create_future()
-                # A flight may fail after all who waited have gone.
+                # A flight may fail after everyone who waited has gone.
                 flight.add_done_callback(_look_at)
                 self._flights[text] = flight
             flights[text] = flight
         self._metrics.texts("miss", len(own))
         self._metrics.texts("coalesced", len(texts) - len(own))
         if own:
-            # Its own task: a waiter that is cancelled takes nobody down with it.
+            # Its own task: a cancelled waiter must not cancel the others' answers.
             task = asyncio.create_task(self._run({text: flights[text] for text in own}, headers))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -62,7 +62,7 @@ class Flights:
             model, answers = await self._forward(list(flights), headers)
             for text, flight in flights.items():
                 flight.set_result(Flown(model, answers[text]))
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is the waiters' to see
+        except Exception as error:  # noqa: BLE001  # whatever it is, the waiters get it
             for flight in flights.values():
                 flight.set_exception(error)
         finally:
@@ -72,7 +72,7 @@ class Flights:
                     flight.set_exception(PredictorUnavailableError())
 
     async def land(self) -> None:
-        """Wait for what is under way: its answers are still worth storing."""
+        """Wait for running forwards: their answers are still worth storing."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 

@@ -1,4 +1,4 @@
-"""What a predictor or a record in Redis may say of a model: its version, its labels, what its scores are."""
+"""Checks what a predictor or a record in Redis says of a model: its version, its labels, its kind of scores."""
 
 from typing import get_args
 
@@ -8,7 +8,7 @@ _SCORES_ARE: tuple[ScoresAre, ...] = get_args(ScoresAre)
 
 
 def model_labels(labels: object) -> list[str]:
-    """Give ``labels`` back when they are the names of classes.
+    """Return ``labels`` if they are names of classes.
 
     Raises:
         ValueError: they are not.
@@ -19,7 +19,7 @@ def model_labels(labels: object) -> list[str]:
 
 
 def model_version(version: object) -> str:
-    """Give ``version`` back when it is a token fit for cache keys and a header.
+    """Return ``version`` if it is a token fit for cache keys and a header.
 
     Raises:
         ValueError: it is not 1 to 64 letters and digits.
@@ -30,7 +30,7 @@ def model_version(version: object) -> str:
 
 
 def model_scores_are(scores_are: object) -> ScoresAre:
-    """Give ``scores_are`` back when it is one of the known kinds.
+    """Return ``scores_are`` if it is a known kind.
 
     Raises:
         ValueError: it is not.

@@ -1,4 +1,4 @@
-"""The model versions that answers come from, and the one in force: the one that answered last."""
+"""The model versions that answers come from, and the current one, which answered last."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,16 +11,16 @@ _FORMER_MODELS = 4  # versions whose labels are remembered; a rollout has two
 
 
 class ModelsInForce:
-    """Remembers versions with their labels, and which of them look-ups go by.
+    """Remembers versions with their labels, and which of them look-ups use.
 
     Attributes:
-        current: the version in force; None before anybody has said.
-        confirmed: whether the predictor itself has said which model it serves.
+        current: the version in force; None while unknown.
+        confirmed: whether the predictor itself has named its model.
 
     Args:
         keys: names the versions' answers in the cache.
-        metrics: says which version is in force.
-        note: told the version, the labels and what the scores are of whatever the predictor says, if anybody is.
+        metrics: publishes the version in force.
+        note: told the version, labels and kind of scores that the predictor names; None for no one.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ModelsInForce:
         self.confirmed = False
 
     def model(self, version: str, labels: Sequence[str], scores_are: ScoresAre = "softmax") -> Model:
-        """Give the model of a version, the same one as long as the same is said of it."""
+        """Give a version's model; the same object as long as its labels and scores stay the same."""
         model = self._models.get(version)
         if model is None or model.labels != tuple(labels) or model.scores_are != scores_are:
             tally = self._metrics.tally(tuple(labels))
@@ -55,7 +55,7 @@ class ModelsInForce:
         return model
 
     def presume(self, version: str, labels: Sequence[str], scores_are: ScoresAre = "softmax") -> None:
-        """Look answers up under a version that others name, until the predictor itself has spoken."""
+        """Look answers up under a version that others name, until the predictor itself has answered."""
         if self.current is None:
             self._put_in_force(self.model(version, labels, scores_are))
 

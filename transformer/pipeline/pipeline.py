@@ -1,7 +1,7 @@
-"""One request's way: look texts up, forward the misses, put the answers together.
+"""One request's path: look texts up, forward the misses, assemble the answers.
 
-Rules kept here: a text is computed once however many ask for it at the same time; one answer never mixes model
-versions; answers are stored under the version that made them; order is the request's.
+Rules kept here: a text that many ask for at the same time is computed once; one answer never mixes model versions;
+answers are stored under the version that made them; order is the request's.
 """
 
 import time
@@ -26,8 +26,8 @@ class Classified(NamedTuple):
     Attributes:
         model: the version every answer is from.
         answers: one per text, in request order.
-        found: how many different texts were cached.
-        asked: how many different texts there were.
+        found: how many distinct texts were cached.
+        asked: how many distinct texts there were.
         lookup_s: seconds spent looking up.
         predict_s: seconds spent waiting for forwards.
     """
@@ -41,14 +41,14 @@ class Classified(NamedTuple):
 
     @property
     def outcome(self) -> Literal["hit", "miss", "partial"]:
-        """Say whether all, none or some of the different texts were cached."""
+        """Whether all, none or some of the distinct texts were cached."""
         if self.found == self.asked:
             return "hit"
         return "partial" if self.found else "miss"
 
     @property
     def truncated(self) -> int:
-        """Count the texts that the model read only in part."""
+        """How many texts the model read only in part."""
         return sum(answer.truncated for answer in self.answers)
 
 
@@ -60,7 +60,7 @@ class Pipeline:
         predictor: where missing answers come from.
         keys: names answers in the cache.
         models: knows the version in force.
-        metrics: counts what becomes of every text.
+        metrics: counts every text by outcome.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Pipeline:
         return self._models.current
 
     def recall(self, texts: Sequence[str]) -> Classified | None:
-        """Answer every text from memory; None when that does not have them all."""
+        """Answer every text from memory; None if it does not have them all."""
         started = time.perf_counter()
         model = self._models.current
         if model is None:
@@ -113,7 +113,7 @@ class Pipeline:
 
         Args:
             texts: valid texts, at least one.
-            headers: the request's, for the predictor to pick from.
+            headers: the request's; some go to the predictor.
 
         Raises:
             ServiceError: a text is not cached and the predictor gave no answer.
@@ -150,7 +150,7 @@ class Pipeline:
         )
 
     async def close(self) -> None:
-        """Wait for forwards under way: their answers are still worth storing."""
+        """Wait for running forwards: their answers are still worth storing."""
         await self._flights.land()
 
     async def _look_up(
@@ -204,8 +204,8 @@ class Pipeline:
         if len(models) == 1:
             ((version, answers),) = by_version.items()
             return models[version], answers
-        # A rollout is under way. Finish under the newest answer's version: what is not known under it is looked up,
-        # then asked for; an answer by yet another version is followed by one call for everything, which is pure.
+        # A rollout is in progress. Finish under the newest answer's version: what is unknown under it is looked up,
+        # then requested; if yet another version answers, one call for all texts gives a single version.
         newest = flown[missing[0]].model
         answers = by_version[newest.version]
         answers |= (await self._look_up(newest, [text for text in unique if text not in answers], count=False))[0]
@@ -227,6 +227,6 @@ class Pipeline:
             }
         except ValueError:
             raise PredictorNonsenseError from None
-        self._models.adopt(model)  # only now: a version that comes with nonsense is none to look answers up under
+        self._models.adopt(model)  # only now: a version that comes with nonsense must not be used for look-ups
         self._cache.store([(self._keys.key(model.prefix, text), answer) for text, answer in answers.items()])
         return model, answers

@@ -1,4 +1,4 @@
-"""What the pipeline needs of others: a cache, and a predictor."""
+"""The pipeline's ports: a cache and a predictor."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -27,7 +27,7 @@ class Scored(NamedTuple):
 
 
 class Cache(Protocol):
-    """Port: where answers are kept. Trouble reads as absence."""
+    """Port: where answers are kept. Failures read as absence."""
 
     @property
     def peek(self) -> Callable[[bytes], Answer | None]:
@@ -40,7 +40,7 @@ class Cache(Protocol):
         *,
         patient: bool = False,
     ) -> list[Answer | None]:
-        """Look up keys that ``peek`` does not know; ``patient`` when there is no other way to an answer."""
+        """Look up keys that ``peek`` does not know; ``patient`` if there is no other way to an answer."""
 
     def store(self, answers: Sequence[tuple[bytes, Answer]]) -> None:
         """Keep answers; returns at once."""

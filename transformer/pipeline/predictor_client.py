@@ -1,4 +1,4 @@
-"""Asks the predictor over HTTP (Open Inference Protocol, JSON) within a deadline; says plainly what went wrong."""
+"""Asks the predictor over HTTP (Open Inference Protocol, JSON) within a deadline; maps what goes wrong to errors."""
 
 import asyncio
 import random
@@ -32,11 +32,11 @@ FORWARDED_HEADERS = frozenset({
     b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags",
 })  # fmt: skip
 _CONNECT_TIMEOUT_S = 1.0
-_KEEP_ALIVE_S = 30.0  # below every server's and proxy's, so that it is this side that closes idle connections
+_KEEP_ALIVE_S = 30.0  # below every server's and proxy's, so that this side closes idle connections
 _RETRY_PAUSE_S = (0.02, 0.1)
 _VERSION_ROUNDS = 4
 _LONGEST_RETRY_AFTER_S = 60
-# How Knative's queue-proxy and activator begin their 503 when too many wait already; no `Retry-After` comes with it.
+# How the 503 of Knative's queue-proxy and activator begins when their queue is full; it has no `Retry-After`.
 _KNATIVE_QUEUE_FULL = b"pending request queue full"
 _METADATA_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 
@@ -47,9 +47,9 @@ class PredictorClient:
     Args:
         base_url: ``http://host[:port]`` without a path.
         model_name: the model's name on the predictor.
-        timeout_s: longest a call may take, retry and all.
+        timeout_s: longest a call may take, retry included.
         max_texts: texts one HTTP request may carry; longer calls are split and merged in order.
-        connections: most calls at a time; further ones are refused at once, so that no queue grows here.
+        connections: most concurrent calls; further ones are refused at once, so that no queue grows here.
         metrics: where calls are counted.
         names: knows the predictor's addresses.
     """
@@ -103,7 +103,7 @@ class PredictorClient:
 
         Args:
             texts: at least one.
-            headers: the request's; trace headers and the request id go along.
+            headers: the request's; trace headers and the request id are passed on.
 
         Raises:
             PredictorError: see ``transformer.errors``.
@@ -114,7 +114,7 @@ class PredictorClient:
         self._calls += 1
         try:
             if self._calls > self._connections:
-                raise PredictorUnavailableError("Too many requests wait for the predictor.")
+                raise PredictorUnavailableError("Too many requests are waiting for the predictor.")
             async with asyncio.timeout(self._timeout_s):
                 return await self._score_parts(texts, headers, deadline=started + self._timeout_s)
         except TimeoutError:
@@ -128,10 +128,10 @@ class PredictorClient:
             self._metrics.predictor(seconds=time.perf_counter() - started, error=error)
 
     async def metadata(self) -> tuple[str, list[str], ScoresAre]:
-        """Get the model version, its labels and what its scores are, as the predictor says.
+        """Get the model version, its labels and its kind of scores from the predictor.
 
         Raises:
-            PredictorError: it is away or answers nonsense.
+            PredictorError: it is down or answers nonsense.
         """
         status, _, body = await self._exchange(self._session, "GET", self._metadata_url, {}, None, _METADATA_TIMEOUT)
         if status != 200:
@@ -169,7 +169,7 @@ class PredictorClient:
             left_s = deadline - time.perf_counter()
             sent["x-request-timeout-ms"] = str(max(1, int(left_s * 1000)))
             try:
-                # Where one kept connection was stale, others may be: the second try makes its own.
+                # If one pooled connection was stale, others may be: the second try opens a new one.
                 session = self._session if attempt == 1 else self._fresh
                 status, retry_after, answer = await self._exchange(session, "POST", self._infer_url, sent, body)
             except PredictorUnavailableError:
@@ -204,7 +204,7 @@ class PredictorClient:
         except TimeoutError:
             raise PredictorTimeoutError from None
         except aiohttp.ClientConnectionError:
-            # Refused, reset, or closed before the whole answer: scoring twice harms nobody, so this may be retried.
+            # Refused, reset, or closed before the whole answer: scoring twice does no harm, so this may be retried.
             raise PredictorUnavailableError from None
         except aiohttp.ClientPayloadError:
             raise PredictorUnavailableError from None
@@ -250,7 +250,7 @@ def _read(body: bytes, *, texts: int) -> Scored:
 
 
 def _scores_are(said: dict[str, Any]) -> ScoresAre:
-    # An older predictor says nothing: it knows one kind.
+    # An older predictor does not say: it knows one kind.
     return model_scores_are(said.get("scores_are", "softmax"))
 
 

@@ -1,4 +1,4 @@
-"""The families of encoders that are served: one file describes one, this table names them all."""
+"""The encoder families that are served: a file for each, and this table of all."""
 
 from predictor.checkpoint.families.albert import ALBERT
 from predictor.checkpoint.families.bert import BERT

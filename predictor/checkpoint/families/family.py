@@ -1,4 +1,4 @@
-"""What a family of encoders is to this predictor: where its config and its weights keep what the one graph needs."""
+"""Describes a family of encoders: where its config and its weights keep what the graph needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,18 +44,18 @@ class Family:
         model_type: its name in config.json.
         architecture: its sequence classifier's name in config.json.
         prefix: what the encoder's tensors begin with; a checkpoint saved from the bare encoder lacks it.
-        keys: the config's name of each number where it is not the usual one; the usual one is read too.
-        defaults: what transformers takes where config.json is silent.
-        norm_eps: of every layer norm, where the config does not say.
+        keys: the config's name of each number if it is not the usual one; the usual one is read too.
+        defaults: transformers' values for what config.json leaves out.
+        norm_eps: of every layer norm, if the config does not say.
         activation_key: the config's name of the feed-forward activation.
         token_types: whether a row for the token's type, always the first, is added to the embeddings.
-        projection: the linear layer from narrower embeddings to the layers' width, where they differ.
-        always_projected: whether it is there even where they do not.
+        projection: the linear layer from narrower embeddings to the layers' width, if they differ.
+        always_projected: whether it is there even if they do not.
         layer: the name of a layer; ``{layer}`` is its number, ``{group}`` and ``{inner}`` are those of shared layers.
         layer_names: the tensors in it.
         head: what follows the last layer.
         counts_from_padding: positions begin after the padding token's id, and padding tokens do not count.
-        tokenizer: the class that transformers takes when the checkpoint names none.
+        tokenizer: the class that transformers uses if the checkpoint names none.
     """
 
     model_type: str

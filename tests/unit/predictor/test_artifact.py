@@ -68,7 +68,7 @@ SPOILED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "unknown problem": (lambda d: edit_config(d, problem_type="ranking"), "has problem_type ranking; served are"),
     "single label of one": (
         lambda d: edit_config(d, problem_type="single_label_classification", id2label={"0": "A"}),
-        "and one label: one of two is wrong",
+        "and one label: one of the two is wrong",
     ),
     "sizes that disagree": (lambda d: edit_config(d, hidden_size=65), "contradicts itself: dim 64 and hidden_size 65"),
     "relative positions": (
@@ -152,7 +152,7 @@ def test_a_spoiled_directory_is_refused_in_one_sentence(checkpoint_copy: Path, c
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="nowhere is no directory: set PREDICTOR_MODEL_DIR"):
+    with pytest.raises(CheckpointError, match="nowhere is not a directory: set PREDICTOR_MODEL_DIR"):
         find_checkpoint(tmp_path / "nowhere")
 
 

@@ -38,6 +38,6 @@ def test_bf16_by_name_is_refused_on_an_arm_cpu() -> None:
 
 def test_torch_reads_no_flags_on_an_arm_cpu_and_takes_f32(monkeypatch: pytest.MonkeyPatch) -> None:
     # An Arm kernel writes "Features" where an x86 one writes "flags".
-    monkeypatch.setattr(Path, "read_text", lambda _: "processor\t: 0\nFeatures\t: fp asimd bf16 i8mm\n")
-    assert torch_engine._cpu_flags() == set()
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "processor\t: 0\nFeatures\t: fp asimd bf16 i8mm\n")
+    assert torch_engine.cpu_flags() == set()
     assert torch_engine._choose_precision(torch.device("cpu"), "auto") == "f32"
