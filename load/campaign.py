@@ -29,7 +29,7 @@ RUNS: tuple[tuple[str, dict[str, str]], ...] = (
     ("batch", {"RATE": "64", "DURATION_S": "20"}),
     ("spike", {"RATE": "10", "PEAK_FACTOR": "10", "DURATION_S": "80"}),
     ("breakpoint", {"RATE": "20", "PEAK_FACTOR": "150", "HIT_RATE": "0.8", "DURATION_S": "120"}),
-    # The seed's clients and share of hits, but with misses that nobody asked before: 0.983 per text, cubed.
+    # The seed's clients and share of hits, but with misses of new texts: 0.983 per text, cubed.
     ("saturate", {"VUS": "10", "HIT_RATE": "0.983", "SIZE": "3", "DURATION_S": "60"}),
     ("seed", {}),
 )
@@ -100,7 +100,7 @@ def base_checkpoint(folder: Path) -> Path:
 
 def calibrate(reports: Path) -> None:
     """Measure service times of the shipped and of a base-size model."""
-    # One inference thread: with more, threads that wait for each other on shared cores blur what work costs.
+    # One inference thread: with more, threads waiting for each other on shared cores blur the cost of work.
     words = ("calibrate", "--check", "--threads", "1")
     call("load.capacity", *words, "--out", str(reports / "service_times_shipped.json"))
     with tempfile.TemporaryDirectory(prefix="load-campaign-") as folder:
@@ -109,7 +109,7 @@ def calibrate(reports: Path) -> None:
 
 
 def validate(reports: Path) -> None:
-    """Hold predictions against throttled predictors."""
+    """Compare predictions with throttled predictors."""
     with tempfile.TemporaryDirectory(prefix="load-campaign-") as folder:
         model = ("--model-dir", str(base_checkpoint(Path(folder))), "--model-name", BASE_NAME)
         call("load.capacity", "validate", *model, "--out", str(reports / "validation"))

@@ -1,4 +1,4 @@
-"""What a run was done on, for the record beside its numbers."""
+"""Describes the machine of a run, for the record beside its numbers."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def k6_binary() -> str:
 
 
 def cpu_model() -> str:
-    """Give the processor's name, or the architecture where the system does not say."""
+    """Give the processor's name, or the architecture if the system does not say."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -55,7 +55,7 @@ def machine_facts() -> dict[str, Any]:
 
 
 def model_facts(url: str, headers: dict[str, str]) -> dict[str, Any]:
-    """Ask the target which model answers; empty where it does not say."""
+    """Ask the target which model it serves; empty if it does not say."""
     # The caller names the URL: it is the service under load.
     request = urllib.request.Request(f"{url}/v2/models/sentiment", headers=headers)
     try:

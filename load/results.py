@@ -46,5 +46,5 @@ def results_in(path: Path) -> list[Result]:
 
 
 def passed(result: Result) -> bool:
-    """Tell whether every threshold of the run held."""
+    """Whether every threshold of the run held."""
     return all(threshold["ok"] for threshold in result["thresholds"])

@@ -35,7 +35,7 @@ def target_headers(settings: dict[str, str]) -> dict[str, str]:
 
 
 def answers(url: str, headers: dict[str, str]) -> str:
-    """Tell what is wrong with the target, empty when /health answers at all."""
+    """Say what is wrong with the target; empty if /health answers at all."""
     try:
         # The caller names the URL: it is the service under load.
         request = urllib.request.Request(f"{url}/health", headers=headers)

@@ -1,4 +1,4 @@
-"""Turns the services' JSON log lines into lines for people."""
+"""Turns the services' JSON log lines into readable ones."""
 
 import json
 from typing import Any

@@ -2,7 +2,7 @@
 
     python -m local.demo [http://localhost:8080]
 
-Without a URL it runs the whole stack for itself, on free ports.
+Without a URL it runs its own stack on free ports.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ MISS_EVERY = 20
 
 @contextlib.contextmanager
 def service(url: str | None) -> Iterator[str]:
-    """Give the URL, or run a stack and give that one's."""
+    """Give the URL, or run a stack and give its URL."""
     if url is not None:
         yield url.rstrip("/")
         return
@@ -86,7 +86,7 @@ def table(took_ms: Mapping[str, Sequence[float]], seconds: float) -> str:
 
 
 async def show(url: str, seconds: float = SECONDS) -> bool:
-    """Show it all; say whether every request of the load was answered."""
+    """Show everything; say whether every request of the load was answered."""
     async with aiohttp.ClientSession() as session:
         await seed_request(session, url)
         print(f"{CLIENTS} clients for {seconds:g} s, one text in {MISS_EVERY} new:\n", flush=True)
@@ -96,12 +96,12 @@ async def show(url: str, seconds: float = SECONDS) -> bool:
 
 
 def main() -> int:
-    """Run the demonstration; 1 where a request failed."""
+    """Run the demonstration; 1 if a request failed."""
     try:
         with service(sys.argv[1] if len(sys.argv) > 1 else None) as url:
             return 0 if asyncio.run(show(url)) else 1
     except aiohttp.ClientConnectionError as error:
-        print(f"nobody answers: {error}", file=sys.stderr)
+        print(f"no answer: {error}", file=sys.stderr)
         return 1
 
 

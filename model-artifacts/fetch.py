@@ -20,7 +20,7 @@ from checkpoint import convert, manifest
 from checkpoint.errors import CheckpointError, CorruptedError, NoSpaceError, NotServableError
 from checkpoint.hub import Hub, RemoteFile, Snapshot
 
-# What the predictor takes it says itself; these parts of it need nothing that has to be installed.
+# The predictor itself decides what it serves; these parts of it need nothing that has to be installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from predictor.checkpoint import layout
 from predictor.checkpoint.config import read_config, read_json
@@ -72,7 +72,7 @@ def weight_names(found: layout.Layout, directory: Path, repository: str) -> tupl
 
 
 def check_room(files: list[RemoteFile], directory: Path) -> None:
-    """Refuse to begin what cannot fit: the files that are not there yet, a second copy of weights to convert.
+    """Refuse to start without enough room for the missing files and a second copy of weights to convert.
 
     Raises:
         NoSpaceError: the disk lacks room.

@@ -1,4 +1,4 @@
-"""Scores a file of texts through the service: with progress, with retries, and where it left off when run again.
+"""Scores a file of texts through the service, with progress and retries; run again, it resumes.
 
     python examples/batch/score.py reviews.txt scores.csv --url http://localhost:8080
     python examples/batch/score.py reviews.csv scores.csv --column body

@@ -30,7 +30,7 @@ class Load(NamedTuple):
 
 
 def free_port() -> int:
-    """Give a port nobody listens on."""
+    """Give a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -92,7 +92,7 @@ class Contestant:
         self._sent: list[dict[str, Any]] = []
 
     async def burst(self, requests: int) -> float:
-        """Give the seconds that so many hits took, each."""
+        """Give the mean seconds of a hit."""
         began = time.perf_counter()
         for _ in range(requests):
             scope = {"type": "http", "method": "POST", "path": "/predict", "headers": HEADERS}
@@ -100,7 +100,7 @@ class Contestant:
         return (time.perf_counter() - began) / requests
 
     async def check(self) -> None:
-        """See that the second request is a hit.
+        """Check that the second request is a hit.
 
         Raises:
             RuntimeError: it is not.

@@ -19,7 +19,7 @@ _INFERENCE = re.compile(r"inference;dur=([\d.]+)")
 
 
 class UniqueTexts:
-    """Real sentences, each made unlike any other by a number, so that nothing on the way can remember it."""
+    """Real sentences, each made unique by a number, so that nothing can cache it."""
 
     def __init__(self, sentences: Sequence[str], *, seed: int = 0) -> None:
         self._sentences = list(sentences)
@@ -67,7 +67,7 @@ class Seen:
 
 @asynccontextmanager
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    """Give an HTTP client without a limit of its own."""
+    """Give an HTTP client without a limit on connections."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)
     ) as client:
@@ -158,7 +158,7 @@ def read_head(head: bytes) -> tuple[int, dict[str, str]]:
 async def open_loop(
     client: aiohttp.ClientSession, url: str, field_name: str, *, texts: UniqueTexts, per_s: float, seconds: float
 ) -> Seen:
-    """Send single texts at a rate, whatever comes back."""
+    """Send single texts at a rate, whatever the answers."""
     seen = Seen()
     running: set[asyncio.Task[None]] = set()
     started = time.perf_counter()
@@ -182,7 +182,7 @@ def arrivals(per_s: float, seconds: float) -> Iterator[float]:
 
 
 async def send(client: aiohttp.ClientSession, url: str, body: bytes, seen: Seen) -> None:
-    """Send one request and note what came of it."""
+    """Send one request and note the outcome."""
     started = time.perf_counter()
     try:
         async with client.post(url, data=body, headers={"content-type": "application/json"}) as response:

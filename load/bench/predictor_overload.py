@@ -1,6 +1,6 @@
-"""Three times more than it can do: does the predictor refuse at once, keep its promises, its memory and its speed?
+"""Three times the capacity: does the predictor refuse at once, and keep its deadlines, its memory and its speed?
 
-The predictor has one core and the client another, where there are two: who waits is told from who makes wait.
+With two cores the predictor has one and the client the other, so that the client's own delays do not count.
 """
 
 import argparse

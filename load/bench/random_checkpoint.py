@@ -1,4 +1,4 @@
-"""Writes a DistilBERT checkpoint of any size with random weights: the real compute, no statement about accuracy.
+"""Writes a DistilBERT checkpoint of any size with random weights: real compute, meaningless answers.
 
 python load/bench/random_checkpoint.py build/base --size=base
 """

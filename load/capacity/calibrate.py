@@ -76,7 +76,7 @@ def generator_seconds(observed: list[Observation]) -> float:
 
 
 def effective_threads(times: ServiceTimes, observed: list[Observation], *, threads: int) -> float:
-    """Give how many cores inference really uses: CPU time over clock time of three more texts in one request."""
+    """Give the cores that inference really uses: CPU time over clock time of three more texts in one request."""
     one_s = median_s(observed, "one client, misses")
     four_s = median_s(observed, "one client, misses of 4 texts")
     more_s = 3 * mean_chars() * times.char_s

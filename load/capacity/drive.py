@@ -1,4 +1,4 @@
-"""Runs k6 scenarios against a stack and gives their results, with the CPU time everything took meanwhile."""
+"""Runs k6 scenarios against a stack and gives their results, with the CPU time used meanwhile."""
 
 import dataclasses
 import json
@@ -48,7 +48,7 @@ def k6_result(scenario: str, settings: Mapping[str, float | str]) -> dict[str, A
     """Run a scenario to its end; give its result.
 
     Raises:
-        RuntimeError: k6 left no result (its last words are in the message).
+        RuntimeError: k6 left no result (the message has its last output).
     """
     with tempfile.TemporaryDirectory(prefix="load-run-") as folder:
         out = Path(folder) / scenario

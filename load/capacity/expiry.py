@@ -1,4 +1,4 @@
-"""What an expiry of a hot text costs many pods: single flight is per pod, and all of them may find the entry gone.
+"""What the expiry of a hot text costs with many pods: single flight is per pod, and all may find the entry gone.
 
 Every request asks for one text, drawn by Zipf popularity, of a pod drawn at random. Pods have the transformer's own two
 tiers: L1, whose entries live ``l1_s`` less up to 10 %, and Redis, whose entries live ``ttl_s`` ± 10 %. A forward takes
@@ -41,7 +41,7 @@ class World:
 
 @dataclass(kw_only=True)
 class Seen:
-    """What came of it, hot texts only, after the warm-up."""
+    """The results, hot texts only, after the warm-up."""
 
     requests: int = 0
     waited: int = 0
@@ -62,7 +62,7 @@ class Fleet:
         self._rng = random.Random(seed)  # noqa: S311  # it simulates
         self._memory: list[dict[int, float]] = [{} for _ in range(world.pods)]
         self._flights: list[dict[int, float]] = [{} for _ in range(world.pods)]
-        # By text: when each answer came to lie in Redis, and when it ends.
+        # By text: when each answer arrived in Redis, and when it expires.
         self._stored: dict[int, list[tuple[float, float]]] = {}
         self._group: dict[int, tuple[float, int]] = {}
         self.seen = Seen()

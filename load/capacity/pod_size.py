@@ -1,4 +1,4 @@
-"""Which size of predictor pod is cheapest for a p99: as many CPUs in pods of one, two, four or eight, by simulation."""
+"""Which size of predictor pod is cheapest for a p99: the same CPUs in pods of one, two, four or eight, by simulation."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ class Fleet:
 
 
 def effective_cpus(cpus: int, *, two_cpu_speedup: float) -> float:
-    """Give how many times faster than on one CPU a forward is: Amdahl's law, from what two CPUs were measured to give.
+    """Give a forward's speed-up over one CPU: Amdahl's law, from the measured speed-up of two CPUs.
 
     Raises:
         ValueError: two CPUs cannot give that.
@@ -56,7 +56,7 @@ def fleets(
         prices: of a node.
         two_cpu_speedup: of a forward, measured.
         sizes: CPUs of a pod.
-        utilisations: shares of what the pods carry at most.
+        utilisations: shares of the pods' capacity.
         simulated_requests: of each size and utilisation.
     """
     found = []

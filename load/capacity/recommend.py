@@ -18,7 +18,7 @@ class Slo:
     lost_share: float = 0.001
 
     def holds(self, timeline: Timeline) -> bool:
-        """Tell whether a simulated run kept it."""
+        """Whether a simulated run kept it."""
         p99_ms = timeline.latency().p99_ms
         return p99_ms is not None and p99_ms <= self.p99_ms and timeline.lost_share <= self.lost_share
 

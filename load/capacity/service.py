@@ -16,8 +16,8 @@ class ServiceTimes:
     ``hit_request_s`` is the transformer's part of every request, ``forward_request_s`` what a forwarded one adds,
     ``text_s`` each text of a request. A predictor batch costs ``batch_s`` + ``predict_request_s`` per request +
     ``char_s`` per character of its texts. ``redis_forward_s`` is Redis's own CPU time for a forwarded request;
-    ``hop_s`` and ``forward_hop_s`` are what an answer, and a forwarded one in addition, waits beside all that work
-    on an idle stack. ``source`` says what was measured.
+    ``hop_s`` is what an answer waits beside all that work on an idle stack, ``forward_hop_s`` what a forwarded one waits in
+    addition. ``source`` says what was measured.
     """
 
     hit_request_s: float
@@ -51,7 +51,7 @@ class ServiceTimes:
 
 
 class Cpu:
-    """A core, or a share of it under a CFS quota: after quota x period of work it stands still to the period's end."""
+    """A core, or a share of it under a CFS quota: after quota x period of work it pauses until the period ends."""
 
     def __init__(self, *, quota: float | None = None, period_s: float = 0.1, phase_s: float = 0.0) -> None:
         if quota is not None and not 0 < quota <= 1:
@@ -107,7 +107,7 @@ class BatchServer:
     """Batches formed while the engine is busy: what waits when it becomes free, up to a budget, is the next batch.
 
     Defaults are the predictor's, at four and a half characters a token. A request is refused when the queue is full, or
-    when it would wait longer than ``max_wait_s``; one that finds nothing waiting is always taken.
+    when it would wait longer than ``max_wait_s``; one that finds the queue empty is always accepted.
     """
 
     def __init__(

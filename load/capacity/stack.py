@@ -21,7 +21,7 @@ START_TIMEOUT_S = 90.0
 
 
 def free_port() -> int:
-    """Give a TCP port of the loopback interface that nobody listens on."""
+    """Give a free TCP port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -94,7 +94,7 @@ class _Processes(contextlib.ExitStack):
                 process.wait()
 
     def wait_for(self, name: str, url: str) -> None:
-        """Wait for a 200; end with the process's own words when it dies or takes too long."""
+        """Wait for a 200; fail with the process's own output if it dies or takes too long."""
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline_s:
             if self.by_name[name].poll() is not None:

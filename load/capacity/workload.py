@@ -1,4 +1,4 @@
-"""Who asks what and when: arrival times from a rate, and the texts of each request."""
+"""The simulated requests: arrival times from a rate, and the texts of each."""
 
 import dataclasses
 import itertools
@@ -59,7 +59,7 @@ def poisson_arrivals(rate: Rate, *, duration_s: float, rng: random.Random) -> li
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """Texts of requests: hot ones with probability ``hit_share``, else texts nobody asked before.
+    """Texts of requests: hot ones with probability ``hit_share``, else new ones.
 
     With ``zipf_texts`` above 0 every text is drawn by Zipf popularity instead and what hits depends on the past.
     ``size`` is texts per request, ``hot`` the number of hot texts.
@@ -116,11 +116,11 @@ class TextCache:
         self._until_s: dict[int, float] = {}
 
     def holds(self, text: int, now_s: float) -> bool:
-        """Tell whether the text is answered from the cache at ``now_s``."""
+        """Whether the text is answered from the cache at ``now_s``."""
         return self._until_s.get(text, -math.inf) > now_s
 
     def store(self, text: int, now_s: float) -> None:
-        """Keep an answer; texts that nobody asks for again (below 0) are not worth the memory."""
+        """Keep an answer; texts that never come again (below 0) are not worth the memory."""
         if text >= 0:
             self._until_s[text] = now_s + self._ttl_s * (self._rng.uniform(0.9, 1.1) if self._rng else 1.0)
 

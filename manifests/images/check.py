@@ -1,4 +1,4 @@
-"""Build both images on a stand-in base and hold them to what they promise: `sudo make images-check`.
+"""Build both images on a stand-in base and check what they promise: `sudo make images-check`.
 
 Needs root, buildah and debootstrap, and what pip needs. Prints every image's layers and sizes, then runs both as the
 manifests do (arguments, user, read-only root) and asks for answers over HTTP.

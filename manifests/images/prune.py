@@ -1,4 +1,4 @@
-"""Take out of an image's environment what its server never imports: `prune.py SITE_PACKAGES predictor|transformer`.
+"""Remove from an image's environment what its server never imports: `prune.py SITE_PACKAGES predictor|transformer`.
 
 The KServe SDK depends on what its controllers' users need; a server that loads it leanly needs half. Each entry names
 its reason. The servers' answers without these are tested twice: with their imports refused, and in the built images.

@@ -27,7 +27,7 @@ exec chroot --userspec="$owner" "$root" env --chdir="$folder" "$@"
 
 
 class Buildah:
-    """buildah with a storage of its own; needs root, no daemon, no user namespaces."""
+    """buildah with its own storage; needs root, no daemon, no user namespaces."""
 
     def __init__(self, *, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""This service beside what one would take instead: ``python -m load.bench.peers`` (make bench-peers)."""
+"""This service beside the usual alternatives: ``python -m load.bench.peers`` (make bench-peers)."""
 
 import argparse
 import json
@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10)
     options = parser.parse_args()
-    # Whoever ends this also ends the contestants, which have sessions of their own.
+    # A signal that ends this must also end the contestants, which have their own sessions.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     for name in ENVIRONMENTS:
         python_of(name)

@@ -1,4 +1,4 @@
-"""Who takes part: the programs of each contestant, where it is asked, and how it is held still while others run."""
+"""The contestants: the programs of each, its URL, and how it is paused while others run."""
 
 import contextlib
 import json
@@ -60,7 +60,7 @@ class Contestant:
         return [{each["label"]: each["score"] for each in labels} for labels in predictions]
 
     def hold(self) -> None:
-        """Stop its processes: they take no CPU from whoever is measured."""
+        """Pause its processes: they take no CPU from the one that is measured."""
         self._signal(signal.SIGSTOP)
 
     def let_go(self) -> None:
@@ -124,7 +124,7 @@ def started(name: str, *, model: Path, int8: Path, folder: Path) -> Iterator[Con
             line = [str(python_of("litserve")), str(APPS / "litserve_pipeline.py"), str(ports[0])]
             run(line, ready=health("/health"), **env)
         else:
-            raise PeerError(f"nobody is called {name}")
+            raise PeerError(f"there is no contestant {name}")
         yield contestant
 
 
@@ -132,7 +132,7 @@ NAMES = (OURS, OURS_INT8, "FastAPI + pipeline + Redis", "KServe SDK + pipeline",
 
 
 def free_port() -> int:
-    """Give a port of the loopback interface that nobody listens on."""
+    """Give a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -15,7 +15,7 @@ NAMES = ("fastapi", "kserve", "litserve")
 
 
 def python_of(name: str) -> Path:
-    """Give the interpreter of a peer's environment, made anew when what it needs has changed.
+    """Give the interpreter of a peer's environment, rebuilt if its requirements have changed.
 
     Raises:
         subprocess.CalledProcessError: pip could not install it.

@@ -1,4 +1,4 @@
-"""Interleaved rounds: in each, every case runs against every contestant in turn while the others are held still."""
+"""Interleaved rounds: in each, every case runs against every contestant in turn while the others are paused."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ PLAIN = "FastAPI + pipeline + Redis"
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A closed loop of ``clients`` whose requests have ``size`` texts, a ``share`` of them the one everybody sends."""
+    """A closed loop of ``clients`` whose requests have ``size`` texts, a ``share`` of them the one shared request."""
 
     title: str
     clients: int
@@ -51,7 +51,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What came of all rounds.
+    """The results of all rounds.
 
     Attributes:
         runs: by case and contestant, a run for each round.
@@ -105,7 +105,7 @@ def measure(
         scores = {each.name: each.ask(texts) for each in contestants}
         for each in contestants:
             each.hold()
-            # Nobody ends a stopped process politely; it also has to be let go when the block ends early.
+            # A paused process handles no signal: it has to be resumed, also when the block ends early.
             stack.callback(each.let_go)
         for number in range(rounds + 1):
             turn = contestants[number % len(contestants) :] + contestants[: number % len(contestants)]

@@ -21,7 +21,7 @@ def page(measured: Measured, *, about: Mapping[str, Any]) -> str:
         "base size with random weights, real sentences. Each contestant has its own environment. They took turns,",
         f"the others stopped meanwhile: {about['rounds']} rounds of {about['seconds']:g} s. Medians; ratios are",
         "medians of the rounds' own.",
-        "`make bench-peers` measures it anew, on your machine.",
+        "`make bench-peers` measures it again, on your machine.",
         *_busy(machine),
         "",
         "![rates and tails of every contestant](peers.svg)",

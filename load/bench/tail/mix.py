@@ -1,4 +1,4 @@
-"""The load whose misses are taken apart: clients in a closed loop, most requests known, new texts in the others."""
+"""The load whose misses are broken down: clients in a closed loop, most requests known, new texts in the others."""
 
 import asyncio
 import itertools
@@ -55,7 +55,7 @@ class Mix:
         port: the transformer's.
         relay: between transformer and predictor.
         texts: unique ones.
-        known: the request that everybody sends.
+        known: the request that all clients send.
     """
 
     def __init__(self, *, port: int, relay: Relay, texts: UniqueTexts, known: Sequence[str]) -> None:

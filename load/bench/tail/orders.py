@@ -1,8 +1,8 @@
 """What another order of the queue or another size of batches would do to the same load, by simulation.
 
 Ten clients in a closed loop; between two misses a client has a geometric number of hits. A forward costs a fixed part,
-which is reading the weights, and a part for each token. Orders: as they came; the shortest request first; the shortest
-first, but nobody passed over more than so many times.
+which is reading the weights, and a part for each token. Orders: arrival; the shortest request first; the shortest first,
+but no request passed over more than a set number of times.
 """
 
 import heapq
@@ -28,7 +28,7 @@ class Engine:
 
 @dataclass(frozen=True, kw_only=True)
 class Clients:
-    """Who asks: their number, how many of their requests are known, ms of a hit, tokens that a miss may have."""
+    """The clients: their number, the share of known requests, ms of a hit, tokens that a miss may have."""
 
     number: int
     known_share: float
@@ -38,7 +38,7 @@ class Clients:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What they saw."""
+    """The results."""
 
     requests_per_s: float
     p99_ms: float
@@ -56,7 +56,7 @@ class _Waiting:
 
 
 def simulate(engine: Engine, clients: Clients, *, seconds: float = 120, seed: int = 1) -> Outcome:
-    """Let the clients ask for so long; the same seed gives the same run."""
+    """Run the clients for a time; the same seed gives the same run."""
     rng = random.Random(seed)  # noqa: S311 - a draw, not a secret
     hits, misses = 0, [0.0] * 0
     waiting: list[_Waiting] = []

@@ -1,6 +1,6 @@
 """A relay between transformer and predictor that notes how long each call took and what the predictor said of it.
 
-Only calls that carry a request id are noted, by that id. It looks at no more of HTTP than where a message ends.
+Only calls that carry a request id are noted, by that id. It reads only as much HTTP as it needs to find a message's end.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ def durations(server_timing: str) -> dict[str, float]:
 
 
 class Relay:
-    """Listens on a port of its own and hands everything on to one other.
+    """Listens on its own port and forwards everything to another.
 
     Args:
         upstream: the predictor's port on the loopback interface.
@@ -46,7 +46,7 @@ class Relay:
         return port
 
     async def close(self) -> None:
-        """Listen no more and let all connections go."""
+        """Stop listening and close all connections."""
         if self._server is not None:
             self._server.close()
         for task in self._served:

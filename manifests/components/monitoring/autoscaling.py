@@ -2,7 +2,7 @@
 
 from manifests.components.monitoring.boards import NAMESPACE, Board, Panel, Query, Row, quantile, rate
 
-# The autoscaler and the activator name the revision's namespace in a label of its own.
+# The autoscaler and the activator name the revision's namespace in a separate label.
 _REVISION = 'k8s_namespace_name="$namespace"'
 
 

@@ -61,7 +61,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class TextVariable:
-    """A value that a reader can type."""
+    """A value that a viewer can enter."""
 
     name: str
     label: str

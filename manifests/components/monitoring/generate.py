@@ -52,7 +52,7 @@ def _rules(mode: alerts.Mode) -> str:
 
 
 def main() -> None:
-    """Write them; files that nothing makes any more go."""
+    """Write them, and delete files that are no longer generated."""
     made = files()
     for stale in {path for folder in (HERE, STANDARD) for path in folder.glob("dashboards/*.json")} - made.keys():
         stale.unlink()

@@ -15,7 +15,7 @@ BURNS = (
     ("1d", "2h", 3.0, 30, "ticket"),
     ("3d", "6h", 1.0, 60, "ticket"),
 )
-# Below this a single failure would be a burnt budget, and nobody to notice.
+# Below this rate a single failure would burn the budget, and hardly anyone would notice it.
 LEAST_REQUESTS_PER_S = 0.05
 
 
@@ -74,7 +74,7 @@ OBJECTIVES = (
         alert="SentimentAvailabilityBudgetBurn",
         target=0.999,
         good_means="answered with anything but a 5xx",
-        # No failure yet is a series that does not exist yet, not an unknown share.
+        # Before the first failure its series does not exist: the share is then 0, not unknown.
         bad=f"{_FAILED} or 0 * {_ALL_REQUESTS}",
         all=_ALL_REQUESTS,
     ),

@@ -1,4 +1,4 @@
-"""The Service board: is it up, is it fast, does it keep its promises, what does it cost."""
+"""The Service board: is it up, is it fast, does it meet its objectives, what does it cost."""
 
 from manifests.components.monitoring.alerts import UNSURE
 from manifests.components.monitoring.boards import (
