@@ -1,7 +1,7 @@
 """One predictor of one CPU, one of two, two of one: texts a second, latency and memory.
 
-Every server is pinned to its CPUs. The clients, which cost next to nothing, run on the rest. Contestants take turns while
-the others are paused; ratios are medians of the rounds' own.
+Every server is pinned to its CPUs. The clients, which cost next to nothing, run on the rest. Contestants take turns
+while the others are paused; ratios are medians of the rounds' own.
 """
 
 import argparse

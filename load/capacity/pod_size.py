@@ -1,4 +1,4 @@
-"""Which size of predictor pod is cheapest for a p99: the same CPUs in pods of one, two, four or eight, by simulation."""
+"""Which size of predictor pod is cheapest for a p99: the same CPUs in pods of one, two, four or eight, simulated."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence

@@ -1,8 +1,8 @@
 """What another order of the queue or another size of batches would do to the same load, by simulation.
 
 Ten clients in a closed loop; between two misses a client has a geometric number of hits. A forward costs a fixed part,
-which is reading the weights, and a part for each token. Orders: arrival; the shortest request first; the shortest first,
-but no request passed over more than a set number of times.
+which is reading the weights, and a part for each token. Orders: arrival; the shortest request first; the shortest
+first, but no request passed over more than a set number of times.
 """
 
 import heapq

@@ -1,6 +1,6 @@
 """A relay between transformer and predictor that notes how long each call took and what the predictor said of it.
 
-Only calls that carry a request id are noted, by that id. It reads only as much HTTP as it needs to find a message's end.
+Only calls that carry a request id are noted, by that id. Of HTTP it reads only what it needs to find a message's end.
 """
 
 import asyncio
