@@ -1,8 +1,8 @@
 """What do faults of Redis cost? One client in a loop of hits while Redis really fails: errors, delay, recovery.
 
 The same on one Redis and on a cluster of three, where the shard of the client's text fails. A cluster with replicas
-loses that primary for good: there the fault ends when the replica has taken over, after the cluster's node timeout (1 s here)
-and an election.
+loses that primary for good: there the fault ends when the replica has taken over, after the cluster's node timeout (1
+s here) and an election.
 
 L1 is off, so that every look-up goes to Redis. A wrong or failed answer counts as an error. "Added" is the longest wait
 for the look-up that the server itself reports, less the median before the fault.

@@ -16,8 +16,8 @@ class ServiceTimes:
     ``hit_request_s`` is the transformer's part of every request, ``forward_request_s`` what a forwarded one adds,
     ``text_s`` each text of a request. A predictor batch costs ``batch_s`` + ``predict_request_s`` per request +
     ``char_s`` per character of its texts. ``redis_forward_s`` is Redis's own CPU time for a forwarded request;
-    ``hop_s`` is what an answer waits beside all that work on an idle stack, ``forward_hop_s`` what a forwarded one waits
-    in addition. ``source`` says what was measured.
+    ``hop_s`` is what an answer waits beside that work on an idle stack, ``forward_hop_s`` what a forwarded one waits in
+    addition. ``source`` says what was measured.
     """
 
     hit_request_s: float
