@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -15,6 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import yaml
+
+from local.ports import free_port
 
 START_LIMIT_S = 20
 MISSING = "prometheus is not on PATH (Debian: apt-get install prometheus)"
@@ -63,7 +64,7 @@ class Prometheus:
     def __enter__(self) -> Self:
         (self._folder / "prometheus.yml").write_text(yaml.safe_dump(self._config))
         (self._folder / "rules.yml").write_text(yaml.safe_dump(self._rules))
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         log = self._folder / "prometheus.log"
         with log.open("ab") as out:
@@ -138,10 +139,3 @@ def _config(targets: Sequence[Target], interval_s: int) -> dict[str, Any]:
             for target in targets
         ],
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from local.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 START_LIMIT_S = 90
@@ -55,14 +56,6 @@ def running_stack(folder: Path, **settings: str) -> Iterator[Ports]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(STOP_LIMIT_S)
-
-
-def free_port() -> int:
-    """Give a free TCP port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

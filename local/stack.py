@@ -20,6 +20,7 @@ from console import Console  # beside this script
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 from honcho.printer import Message
+from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 START_LIMIT_S = 60
@@ -73,14 +74,6 @@ def busy(port: int) -> bool:
         except OSError:
             return True
     return False
-
-
-def free_port() -> int:
-    """Give a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def answers(url: str) -> bool:

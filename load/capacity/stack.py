@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,17 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from load.capacity.quota import CpuQuota, cpu_seconds
+from local.ports import free_port
 
 REPO = Path(__file__).parents[2]
 START_TIMEOUT_S = 90.0
-
-
-def free_port() -> int:
-    """Give a free TCP port of the loopback interface."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def redis_binary() -> str | None:

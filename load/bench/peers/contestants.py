@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from load.bench.peers.environments import HERE, ROOT, python_of
+from local.ports import free_port
 
 START_LIMIT_S = 600
 OURS = "this service"
@@ -129,14 +129,6 @@ def started(name: str, *, model: Path, int8: Path, folder: Path) -> Iterator[Con
 
 
 NAMES = (OURS, OURS_INT8, "FastAPI + pipeline + Redis", "KServe SDK + pipeline", "LitServe + pipeline")
-
-
-def free_port() -> int:
-    """Give a free port of the loopback interface."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

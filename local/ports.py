@@ -1,0 +1,11 @@
+"""Free ports, for processes that are started here."""
+
+import socket
+
+
+def free_port() -> int:
+    """Give a free TCP port of the loopback interface."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
