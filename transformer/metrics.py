@@ -7,7 +7,7 @@ by ``load/bench/metrics_cost.py``.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -111,12 +111,7 @@ class RedisMetrics:
         for state, count in sorted(Counter(state for state, _ in self._shards.values()).items()):
             shards.add_metric((state,), count)
         yield shards
-        errors = CounterMetricFamily(
-            "transformer_redis_errors", "Failed Redis operations.", labels=("operation", "reason")
-        )
-        for key, count in list(self._errors.items()):
-            errors.add_metric(key, count)
-        yield errors
+        yield _counter("transformer_redis_errors", "Failed Redis operations.", ("operation", "reason"), self._errors)
         seconds = HistogramMetricFamily(
             "transformer_redis_seconds", "Seconds of a Redis round trip.", labels=("operation",)
         )
@@ -166,12 +161,8 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Give the families; called for every scrape."""
-        texts = CounterMetricFamily("transformer_texts", "Texts by what became of them.", labels=("outcome",))
-        for outcome, count in self._texts.items():
-            texts.add_metric((outcome,), count)
-        yield texts
+        yield _counter("transformer_texts", "Texts by what became of them.", ("outcome",), self._texts)
         yield from self._answers()
-        requests = CounterMetricFamily("transformer_requests", "Answered requests.", labels=("route", "status"))
         answered: Counter[tuple[str, str]] = Counter()
         by_outcome = {outcome: Histogram(_REQUEST_BUCKETS) for outcome in REQUEST_OUTCOMES}
         for outcome, statuses in self._requests.items():
@@ -179,9 +170,7 @@ class Metrics(Collector):
                 for route, seen in list(routes.items()):
                     answered[route, str(status)] += sum(seen.counts)
                     by_outcome[outcome].add(seen)
-        for labels, count in answered.items():
-            requests.add_metric(labels, count)
-        yield requests
+        yield _counter("transformer_requests", "Answered requests.", ("route", "status"), answered)
         seconds = HistogramMetricFamily(
             "transformer_request_seconds", "Seconds from body to answer by cache outcome.", labels=("outcome",)
         )
@@ -192,10 +181,7 @@ class Metrics(Collector):
         predictor = HistogramMetricFamily("transformer_predictor_seconds", "Seconds of a predictor call.", labels=())
         self._predictor_seconds.add_to(predictor, ())
         yield predictor
-        failed = CounterMetricFamily("transformer_predictor_errors", "Failed predictor calls.", labels=("code",))
-        for code, count in list(self._predictor_errors.items()):
-            failed.add_metric((code,), count)
-        yield failed
+        yield _counter("transformer_predictor_errors", "Failed predictor calls.", ("code",), self._predictor_errors)
         info = GaugeMetricFamily("transformer_model_info", "The model version in force.", labels=("version",))
         if self.version is not None:
             info.add_metric((self.version,), 1)
@@ -211,14 +197,20 @@ class Metrics(Collector):
                 counts = tally[n * SCORE_BINS : (n + 1) * SCORE_BINS]
                 by_label[label] += sum(counts)
                 by_score = [own + more for own, more in zip(by_score, counts, strict=True)]
-        answers = CounterMetricFamily("transformer_answers", "Texts answered, by their best label.", labels=("label",))
-        for label, count in by_label.items():
-            answers.add_metric((label,), count)
-        yield answers
+        yield _counter("transformer_answers", "Texts answered, by their best label.", ("label",), by_label)
         scores = HistogramMetricFamily("transformer_answer_score", "Best label's score of every text answered.")
         # Without a sum, which would cost every answer an addition and says less than the buckets.
         scores.add_metric((), _cumulative(SCORE_BOUNDS, by_score), sum_value=None)
         yield scores
+
+
+def _counter(
+    name: str, says: str, labels: Sequence[str], counts: Mapping[str, int] | Mapping[tuple[str, str], int]
+) -> Metric:
+    family = CounterMetricFamily(name, says, labels=labels)
+    for values, count in list(counts.items()):
+        family.add_metric((values,) if isinstance(values, str) else values, count)
+    return family
 
 
 def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
