@@ -48,17 +48,17 @@ lint-workflows: $(VENV)/.dev
 	  GOFLAGS=-mod=mod go run $(ACTIONLINT) -shellcheck $(VENV)/bin/shellcheck -color; \
 	else echo "no go: the workflows are not checked"; fi
 
-format: $(VENV)/.dev  ## put the code into the one format
+format: $(VENV)/.dev  ## format the code
 	$(VENV)/bin/ruff check --fix-only .
 	$(VENV)/bin/ruff format .
 
-constraints:  ## write constraints.txt anew from pyproject.toml, newest versions that fit
+constraints:  ## regenerate constraints.txt from pyproject.toml, newest versions that fit
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	build/constraints/bin/pip install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) '.[dev]'
 	{ echo '# Every version that is installed, for people, images and CI alike. Refresh: make constraints'; \
 	  build/constraints/bin/pip list --format=freeze | grep -vE '^(pip|sentiment-kserve)==' | sed 's/+cpu$$//' | tr 'A-Z_' 'a-z-'; } > constraints.txt
 
-clean:  ## remove everything that was made here
+clean:  ## remove everything that was built here
 	rm -rf $(VENV) $(TOOLS) build dist .cache .pytest_cache .mypy_cache .ruff_cache results
 
 $(VENV)/bin/pip:

@@ -28,7 +28,7 @@ load-recommend: $(VENV)/.dev  ## recommend scaleTarget, minReplicas and burst ca
 load-pods: $(VENV)/.dev  ## which size of predictor pod is cheapest for a p99, from TIMES=
 	$(PY) -m load.capacity pods --times $(TIMES) $(ARGS)
 
-load-validate: $(VENV)/.dev  ## hold predictions against 1, 2, 4 throttled predictors (root: makes cgroups; 12 minutes)
+load-validate: $(VENV)/.dev  ## compare predictions with 1, 2, 4 throttled predictors (root: makes cgroups; 12 minutes)
 	$(PY) -m load.capacity validate $(ARGS)
 
 # Which cluster: by default the one of `make cluster`, whose node answers at these addresses.
@@ -40,7 +40,7 @@ load-autoscaling: $(VENV)/.dev  ## hold the simulator against a cluster's own au
 load-route: $(VENV)/.dev  ## what gateway and queue-proxy add to hits and misses, beside the stack without a cluster
 	$(PY) -m load.capacity route $(CLUSTER) $(ARGS)
 
-load-reports: $(VENV)/.dev  ## measure load/reports anew (45 minutes on a quiet machine; root for the throttled part)
+load-reports: $(VENV)/.dev  ## measure load/reports again (45 minutes on a quiet machine; root for the throttled part)
 	$(PY) -m load.campaign $(ARGS)
 
 .PHONY: load load-report load-testrun load-calibrate load-curve load-simulate load-recommend load-pods load-validate load-autoscaling load-route load-reports

@@ -4,7 +4,7 @@ demo: $(VENV)/.run  ## the README's request and a few seconds of load, as a tabl
 docs: $(VENV)/.dev  ## write the tables of settings and metrics into the services' READMEs
 	$(PY) -m local.docs
 
-dashboards: $(VENV)/.dev  ## write the Grafana dashboards and Prometheus rules anew
+dashboards: $(VENV)/.dev  ## regenerate the Grafana dashboards and Prometheus rules
 	$(PY) -m manifests.components.monitoring.generate
 
 dashboards-preview: $(VENV)/.dev  ## draw every dashboard panel from a real run into build/dashboards.html (needs prometheus)

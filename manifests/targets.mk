@@ -9,7 +9,7 @@ render:  ## write manifests/install.yaml, what `kubectl apply -f manifests` appl
 images:  ## build both images with docker or buildah (REGISTRY=, TAG=, MODEL_DIR=)
 	$(MANIFESTS)/images/build.sh
 
-images-check: $(VENV)/.dev  ## build both images on a stand-in base, weigh them, run them read-only, ask them (root, buildah, debootstrap)
+images-check: $(VENV)/.dev  ## build both images on a stand-in base, weigh them, run them read-only, send requests (root, buildah, debootstrap)
 	$(PY) $(MANIFESTS)/images/check.py
 
 base-digest:  ## pin the images' base to the digest it has now, in manifests/images/images.env (docker or skopeo, network)

@@ -163,11 +163,9 @@ class _Servicer(pb_grpc.GRPCInferenceServiceServicer):
 
     async def RepositoryModelLoad(self, _request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
         """Refuse: the process serves the model it was started with."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Models are not loaded on request.")
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Models are not loaded or unloaded on request.")
 
-    async def RepositoryModelUnload(self, _request: Any, context: aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
-        """Refuse: the process serves the model it was started with."""
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Models are not unloaded on request.")
+    RepositoryModelUnload = RepositoryModelLoad
 
     async def _check(self, request: Any, context: aio.ServicerContext[Any, Any]) -> None:
         try:

@@ -11,7 +11,7 @@ overload: $(VENV)/.dev  ## five times capacity for a minute: hits, shedding, mem
 soak: $(VENV)/.dev  ## thirty minutes of load: memory, descriptors, threads with their slope (ARGS=seconds)
 	$(PY) tests/chaos/soak.py $(ARGS)
 
-fuzz: $(VENV)/.dev  ## nightly: schemathesis, hypothesis, atheris; some hundred thousand cases (about half an hour)
+fuzz: $(VENV)/.dev  ## nightly: schemathesis, hypothesis, atheris; a few hundred thousand cases (about half an hour)
 	FUZZ=full $(PY) -m pytest tests/fuzz -q
 
 security: $(VENV)/.dev $(TOOLS)/.stamp  ## bandit, secrets, threat model's tests

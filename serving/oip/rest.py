@@ -123,15 +123,9 @@ def _outputs(value: Mapping[str, Any]) -> dict[str, bool]:
     asked = value.get("outputs")
     if asked is None:
         asked = []
-    if not isinstance(asked, list) or not all(isinstance(output, dict) for output in asked):
+    if not isinstance(asked, list) or not all(isinstance(o, dict) and isinstance(o.get("name"), str) for o in asked):
         raise refused("The outputs need to be a list of objects with a name.")
-    named = [
-        (output.get("name"), _flag(_parameters(output), "binary_data", default=by_default))
-        for output in asked
-        if isinstance(output.get("name"), str)
-    ]
-    if len(named) < len(asked):
-        raise refused("The outputs need to be a list of objects with a name.")
+    named = [(output["name"], _flag(_parameters(output), "binary_data", default=by_default)) for output in asked]
     return wanted_outputs(named, by_default=by_default)
 
 

@@ -152,8 +152,8 @@ async def test_page_says_what_is_away(chromium: Browser, tmp_path: Path) -> None
         await page.goto(running.url + "/playground")
         await expect(page.locator("#state")).to_contain_text("The predictor has not answered yet")
         await page.get_by_role("button", name="Classify", exact=True).click()
-        await expect(page.get_by_role("alert")).to_contain_text("The predictor is away or full.")
-        await expect(page.locator("#state")).to_contain_text("Redis is away")
+        await expect(page.get_by_role("alert")).to_contain_text("The predictor is down or overloaded.")
+        await expect(page.locator("#state")).to_contain_text("Redis is down")
         await page.close()
 
 

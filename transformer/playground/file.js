@@ -1,6 +1,6 @@
 "use strict";
 
-/* A file of texts, classified batch by batch; nothing of it stays anywhere but in this page. */
+/* A file of texts, classified batch by batch; nothing of it is kept outside this page. */
 
 const TEXTS_A_REQUEST = 64;
 const LONGEST_TEXT = 10000;
@@ -46,7 +46,7 @@ function pause(seconds) {
   return new Promise((wake) => { setTimeout(wake, 1000 * seconds); });
 }
 
-/* One batch; a service that is full or away for a moment is asked again. Gives null when stopped. */
+/* One batch; a busy or briefly unavailable service is retried. Gives null when stopped. */
 async function scoreBatch(texts, stopped, say) {
   for (let tries = 1; ; tries += 1) {
     if (stopped()) return null;

@@ -62,22 +62,22 @@ function showFacts(answer) {
   at("version").textContent = answer.version;
   const cut = Number(answer.truncated || 0);
   at("cut").hidden = cut === 0;
-  at("cut").textContent = `Read only in part, for they are longer than the model reads: ${cut}.`;
+  at("cut").textContent = `Read only in part, because they are too long for the model: ${cut}.`;
 }
 
-/* What is away, in words for whoever looks at the page; the service's own sentence follows in the alert. */
+/* Says in plain words what is down; the service's own sentence follows in the alert. */
 function whatIsWrong(answer) {
   const code = answer.said.code;
   if (answer.status === 0) return "The service does not answer: is it running?";
   if (code === "predictor_unavailable") {
-    return "The predictor is away or full. Texts that were asked for lately are still answered, new ones are not.";
+    return "The predictor is down or overloaded. Recently classified texts are still answered, new ones are not.";
   }
   if (code === "predictor_timeout") return "The predictor takes too long.";
   if (code === "model_version_conflict") return "A new model is being rolled out.";
   return "The request was refused.";
 }
 
-/* What the service says of itself: shown before anything is asked, and again after each request. */
+/* The service's own state: shown at the start, and again after each request. */
 async function showState() {
   let said = null;
   try {
@@ -89,7 +89,7 @@ async function showState() {
   else {
     if (said.model_version) at("version").textContent = said.model_version;
     else words.push("The predictor has not answered yet: new texts cannot be classified.");
-    if (said.degraded) words.push("Redis is away: answers are right, but only this process remembers them.");
+    if (said.degraded) words.push("Redis is down: answers are right, but only this process remembers them.");
   }
   at("state").textContent = words.join(" ");
   at("state").hidden = words.length === 0;
