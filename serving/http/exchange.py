@@ -98,13 +98,13 @@ class DirectExchange:
 
 
 def asgi_exchange(
-    head: Head, *, connection: Any, about: dict[str, Any], default_headers: Headers, on_response: Callable[[], None]
+    head: Head, *, link: Any, about: dict[str, Any], default_headers: Headers, on_response: Callable[[], None]
 ) -> Any:
     """Give uvicorn's cycle for a request.
 
     Args:
         head: the request's.
-        connection: what the cycle writes to and reads by, as transport and as flow control.
+        link: what the cycle writes to and reads by, as transport and as flow control.
         about: what every scope of the connection holds.
         default_headers: uvicorn's own for every answer.
         on_response: called after the answer's last byte.
@@ -122,8 +122,8 @@ def asgi_exchange(
     }
     return RequestResponseCycle(
         scope=scope,
-        transport=connection,
-        flow=connection,
+        transport=link,
+        flow=link,
         logger=log,
         access_logger=log,
         access_log=False,
