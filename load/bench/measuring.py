@@ -1,4 +1,4 @@
-"""Shared by the transformer's benchmarks: processes on cores, wrk, rounds, medians, tables."""
+"""Shared by the transformer's benchmarks: processes on cores and their CPU time, wrk, rounds, medians, tables."""
 
 import contextlib
 import json
@@ -21,12 +21,13 @@ RESULTS = ROOT / "results"
 
 
 class Load(NamedTuple):
-    """What wrk saw: requests per second, latency percentiles in ms, failed requests."""
+    """What wrk saw: requests per second, latency percentiles in ms, failed requests, and all of them."""
 
     rps: float
     p50_ms: float
     p99_ms: float
     failed: int
+    requests: int
 
 
 def free_port() -> int:
@@ -44,10 +45,11 @@ def process(
     env: Mapping[str, str] | None = None,
     ready: str | None = None,
     cpus: set[int] | None = None,
+    folder: Path = ROOT,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program until the block ends; wait for a 200 on ``ready``; keep it to ``cpus``."""
+    """Run a program in ``folder`` until the block ends; wait for a 200 on ``ready``; keep it to ``cpus``."""
     running = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=folder, env={**os.environ, **(env or {})}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         if ready:
@@ -92,6 +94,7 @@ def wrk(url: str, script: Path, *, seconds: float, connections: int, cpus: str |
         p50_ms=_ms(re.search(r"50%\s+([\d.]+)(us|ms|s)", said)),
         p99_ms=_ms(re.search(r"99%\s+([\d.]+)(us|ms|s)", said)),
         failed=int(bad[1]) if bad else 0,
+        requests=int(re.search(r"(\d+) requests in", said)[1]),  # type: ignore[index]
     )
 
 
@@ -105,6 +108,12 @@ def resident_mb(pid: int) -> float:
     """Give the resident memory of a process in MB."""
     said = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", said)[1]) / 1024  # type: ignore[index]
+
+
+def cpu_s(pid: int) -> float:
+    """Give the CPU time of a process and all its threads so far, to the nanosecond."""
+    # As clock_getcpuclockid(3) makes the clock of another process; Linux.
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def median(values: Sequence[float]) -> float:

@@ -59,9 +59,12 @@ class DirectExchange:
         coming: the answer to be.
         keep_alive: whether another request may follow.
         send: writes the answer, once it may be written.
+
+    Attributes:
+        task: what ``run`` runs in.
     """
 
-    __slots__ = ("_coming", "_send", "_task", "disconnected", "keep_alive", "response_started")
+    __slots__ = ("_coming", "_send", "_waits", "disconnected", "keep_alive", "response_started", "task")
 
     def __init__(
         self,
@@ -72,7 +75,8 @@ class DirectExchange:
     ) -> None:
         self._coming = coming
         self._send = send
-        self._task: asyncio.Task[None] | None = None
+        self._waits = False
+        self.task: asyncio.Task[None]
         self.keep_alive = keep_alive
         self.disconnected = self.response_started = False
 
@@ -83,28 +87,28 @@ class DirectExchange:
 
     def set(self) -> None:
         """Stop the work when nobody waits for it any more."""
-        if self.disconnected and self._task is not None:
-            self._task.cancel()
+        if self.disconnected and self._waits:
+            self.task.cancel()
 
     async def run(self) -> None:
         """Wait for the answer and send it."""
         if self.disconnected:
             self._coming.close()
             return
-        self._task = asyncio.current_task()
+        self._waits = True
         reply = await self._coming
-        self._task = None
+        self._waits = False
         await self._send(self, reply)
 
 
 def asgi_exchange(
-    head: Head, *, connection: Any, about: dict[str, Any], default_headers: Headers, on_response: Callable[[], None]
+    head: Head, *, link: Any, about: dict[str, Any], default_headers: Headers, on_response: Callable[[], None]
 ) -> Any:
     """Give uvicorn's cycle for a request.
 
     Args:
         head: the request's.
-        connection: what the cycle writes to and reads by, as transport and as flow control.
+        link: what the cycle writes to and reads by, as transport and as flow control.
         about: what every scope of the connection holds.
         default_headers: uvicorn's own for every answer.
         on_response: called after the answer's last byte.
@@ -122,8 +126,8 @@ def asgi_exchange(
     }
     return RequestResponseCycle(
         scope=scope,
-        transport=connection,
-        flow=connection,
+        transport=link,
+        flow=link,
         logger=log,
         access_logger=log,
         access_log=False,

@@ -38,11 +38,12 @@ class Flights:
         """Get answers by joining running forwards and starting one for the rest."""
         flights: dict[str, asyncio.Future[Flown]] = {}
         own: list[str] = []
+        loop = asyncio.get_running_loop()
         for text in texts:
             flight = self._flights.get(text)
             if flight is None:
                 own.append(text)
-                flight = asyncio.get_running_loop().create_future()
+                flight = loop.create_future()
                 # A flight may fail after everyone who waited has gone.
                 flight.add_done_callback(_look_at)
                 self._flights[text] = flight
@@ -51,11 +52,11 @@ class Flights:
         self._metrics.texts("coalesced", len(texts) - len(own))
         if own:
             # Its own task: a cancelled waiter must not cancel the others' answers.
-            task = asyncio.create_task(self._run({text: flights[text] for text in own}, headers))
+            task = loop.create_task(self._run({text: flights[text] for text in own}, headers))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        await asyncio.wait(set(flights.values()))
-        return {text: flight.result() for text, flight in flights.items()}
+        # Texts of one forward land together: the first is waited for, the others are there.
+        return {text: await asyncio.shield(flight) for text, flight in flights.items()}
 
     async def _run(self, flights: Mapping[str, "asyncio.Future[Flown]"], headers: Headers) -> None:
         try:

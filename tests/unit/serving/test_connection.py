@@ -213,13 +213,11 @@ async def test_half_closed_client_to_whom_nothing_is_owed_is_closed(rig: Rig, se
 
 
 async def test_offer_of_a_body_that_was_not_taken_up_ends_the_connection() -> None:
-    rig = Rig()
-
     async def refuse(_scope: object, _receive: object, send: object) -> None:
         await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})  # type: ignore[operator]
         await send({"type": "http.response.body", "body": b""})  # type: ignore[operator]
 
-    rig.protocol._app = refuse
+    rig = Rig(app=refuse)
     rig.send(HEAD + b"expect: 100-continue\r\n\r\n")
     await rig.settle()
     assert rig.transport.written.startswith(b"HTTP/1.1 404 ")
@@ -267,6 +265,19 @@ async def test_client_that_reads_no_answer_is_cut_off() -> None:
     rig = Rig(URL, receive_s=0.05)
     rig.send(WHOLE)
     rig.protocol.pause_writing()
+    async with asyncio.timeout(10):
+        while not rig.transport.closed:  # noqa: ASYNC110  # nothing says so
+            await asyncio.sleep(0.01)
+    await rig.leave()
+
+
+async def test_client_that_reads_its_last_answer_late_and_does_not_close_is_cut_off() -> None:
+    rig = Rig(URL, linger_s=0.05)
+    rig.protocol.pause_writing()
+    rig.send(WHOLE)
+    rig.protocol.shutdown()
+    assert rig.transport.ended
+    rig.protocol.resume_writing()
     async with asyncio.timeout(10):
         while not rig.transport.closed:  # noqa: ASYNC110  # nothing says so
             await asyncio.sleep(0.01)
