@@ -37,6 +37,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
     # One module graph for all that KServe's own go.mod ties together: what they share is compiled once.
     "serving": {
         "kserve-manager": "github.com/kserve/kserve/cmd/manager",
+        "kserve-agent": "github.com/kserve/kserve/cmd/agent",
         **{f"knative-{name}": f"knative.dev/serving/cmd/{name}" for name in KNATIVE_SERVING},
         "knative-migrate": "knative.dev/pkg/apiextensions/storageversion/cmd/migrate",
         "knative-cleanup": "knative.dev/serving/pkg/cleanup/cmd/cleanup",

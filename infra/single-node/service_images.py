@@ -1,4 +1,4 @@
-"""Builds the images of the two services as `make images` does, and imports them into the node's containerd.
+"""Builds the images of the two services as `make images` does, and KServe's storage initializer, and imports them.
 
 Nothing is pulled: the base is the stand-in that `make images-check` makes of Debian packages. The images have the names
 that `manifests/settings/settings.env` gives, so the manifests find them as they are.
@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import images
-from parts import machine
+from parts import go_modules, machine, storage_initializer
 from parts.layout import REPOSITORY, Layout
-from parts.versions import read_settings
+from parts.versions import read_settings, read_versions
 
 sys.path.append(str(REPOSITORY / "manifests" / "images"))
 from sandbox import STAND_IN, Buildah
@@ -56,18 +56,24 @@ def main() -> int:
     try:
         machine.check_root()
         machine.install_missing(PROGRAMS, plugins=())
-        print("cluster: building the services' images", flush=True)
+        print("cluster: building the images of the services and of the storage initializer", flush=True)
         build(buildah, registry=settings["registry"], tag=settings["tag"])
-        for service in SERVICES:
-            name = f"{settings['registry']}/sentiment-{service}:{settings['tag']}"
+        initializer = storage_initializer.build(
+            buildah.builder(),
+            base=STAND_IN,
+            context=layout.output / "storage-initializer",
+            versions=read_versions(),
+        )
+        services = [f"{settings['registry']}/sentiment-{service}:{settings['tag']}" for service in SERVICES]
+        for name in (*services, initializer):
             images.import_images([export(buildah, name, layout.output / "images")], layout=layout)
     except subprocess.CalledProcessError as error:
         print(f"cluster: {error.cmd[0]} failed; its words are above", file=sys.stderr)
         return 1
-    except (machine.MachineError, images.ImageError) as error:
+    except (machine.MachineError, images.ImageError, go_modules.ModuleError) as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
-    print(f"cluster: the services' images are on the node after {time.monotonic() - began_s:.0f} s", flush=True)
+    print(f"cluster: the images are on the node after {time.monotonic() - began_s:.0f} s", flush=True)
     return 0
 
 

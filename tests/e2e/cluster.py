@@ -157,11 +157,7 @@ class Cluster:
         """Count a component's pods that are Ready and not on their way out."""
         labels = f"serving.kserve.io/inferenceservice={self._service},component={component}"
         pods = self._core.list_namespaced_pod(self.namespace, label_selector=labels).items
-        return sum(
-            any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or ())
-            for pod in pods
-            if pod.metadata.deletion_timestamp is None
-        )
+        return sum(_is_ready(pod) for pod in pods if pod.metadata.deletion_timestamp is None)
 
     def pods(self) -> dict[str, list[str]]:
         """Give the names of each component's pods, those on their way out among them."""
@@ -174,6 +170,15 @@ class Cluster:
     def delete_pod(self, name: str) -> None:
         """Delete a pod as a rollout or a drained node does."""
         self._core.delete_namespaced_pod(name, self.namespace)
+
+    def is_pod_ready(self, namespace: str, name: str) -> bool:
+        """Say whether a pod, of any namespace, is Ready."""
+        return _is_ready(self._core.read_namespaced_pod(name, namespace))
+
+    def pod_log(self, namespace: str, name: str) -> str:
+        """Give what a pod has written."""
+        found: str = self._core.read_namespaced_pod_log(name, namespace)
+        return found
 
     def deployment(self, component: str) -> dict[str, Any]:
         """Give a component's Deployment, as Standard mode makes it."""
@@ -233,3 +238,7 @@ class Cluster:
         if response.status >= 300:
             raise ApiException(http_resp=response)
         return dict(response.getheaders() or {})
+
+
+def _is_ready(pod: client.V1Pod) -> bool:
+    return any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or ())

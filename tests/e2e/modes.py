@@ -1,7 +1,8 @@
-"""What of the run applies to which of KServe's deployment modes; the rest is left out by name, each with its reason."""
+"""What applies to a deployment mode of KServe and to the components; the rest is left out by name, with its reason."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from e2e import payload_log
 from e2e.cluster import Document
 
 Check = Callable[[], str]
@@ -16,6 +17,10 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "canary": "`canaryTrafficPercent` is for Knative's revisions; `rollout` is what a change does here",
     },
 }
+NO_LOGGER = (
+    f"nothing logs to its sink: --component payload-logging --set log_sink={payload_log.URL} "
+    f"--set log_sink_namespace={payload_log.NAMESPACE}"
+)
 
 
 def mode_of(documents: Iterable[Document]) -> str:
@@ -25,9 +30,13 @@ def mode_of(documents: Iterable[Document]) -> str:
     return mode
 
 
-def applicable(checks: Mapping[str, Check], *, mode: str, say: Callable[[str], object]) -> dict[str, Check]:
-    """Give the checks that apply to a mode, in order; say which are left out and why."""
-    reasons = LEFT_OUT[mode]
+def applicable(
+    checks: Mapping[str, Check], documents: Sequence[Document], *, say: Callable[[str], object]
+) -> dict[str, Check]:
+    """Give the checks that apply to what was applied, in order; say which are left out and why."""
+    reasons = dict(LEFT_OUT[mode_of(documents)])
+    if not payload_log.is_asked_for(documents):
+        reasons["payload log"] = NO_LOGGER
     for name in checks:
         if name in reasons:
             say(f"left out: {name}, since {reasons[name]}")

@@ -27,7 +27,8 @@ from e2e.checks import (
 )
 from e2e.cluster import Cluster, ClusterError, Document
 from e2e.elsewhere import HOME, moved
-from e2e.modes import applicable, mode_of
+from e2e.modes import applicable
+from e2e.payload_log import payload_log
 from e2e.standard_checks import pods_leave, rollout
 from e2e.ways_in import way_in
 
@@ -60,11 +61,13 @@ def run(
             "answer and cache": lambda: answers_and_caches(gateway),
             "canary": lambda: canary_and_promotion(cluster, gateway, limits),
             "rollout": lambda: rollout(cluster, gateway, limits),
-            "pods leave": lambda: pods_leave(cluster, gateway, limits),
+            "payload log": lambda: payload_log(cluster, gateway, documents),
             "scale-out": lambda: scale_out(cluster, gateway, limits, load),
             "scale-down": lambda: scale_down(cluster, gateway, limits, to=pods),
+            # Last, since autoscalers keep the second pods that it asks for.
+            "pods leave": lambda: pods_leave(cluster, gateway, limits),
         }
-        checks = applicable(checks, mode=mode_of(documents), say=say)
+        checks = applicable(checks, documents, say=say)
         results = [_checked(name, check, say) for name, check in checks.items()]
     except ClusterError as error:
         say(f"FAIL  install     {error}")

@@ -20,14 +20,15 @@ KUBERNETES = ("1.34", "1.35", "1.36")
 # These change the base's objects, and one another's; of the models at most one. The others only add.
 CHANGING = ("inference-pool", "managed-redis", "mtls", "spread")
 # These make another service of the base: a smaller one, or one in Standard mode (test_standard.py).
-WHOLE = ("keda", "small", "standard")
+WHOLE = ("keda", "payload-logging-standard", "small", "standard")
 ROUTES = ("httproute", "virtual-service")  # ways in to Standard mode
 MODELS = ((), ("model-azure",), ("model-hf",))
 INNER = ("model-download",)  # never named by an overlay
+LOGGING = ("payload-logging",)  # changes both components, and nothing that others change
 ADDING = tuple(
     name
     for name in choices("components")
-    if name not in {*CHANGING, *WHOLE, *ROUTES, *INNER, *(one for model in MODELS for one in model)}
+    if name not in {*CHANGING, *WHOLE, *ROUTES, *INNER, *LOGGING, *(one for model in MODELS for one in model)}
 )
 # Two forms of one thing.
 MONITORING = tuple(name for name in ADDING if name.startswith("monitoring"))
@@ -36,7 +37,7 @@ MONITORING = tuple(name for name in ADDING if name.startswith("monitoring"))
 def combinations() -> list[tuple[str, ...]]:
     together = tuple(name for name in ADDING if name not in MONITORING[1:])
     made = [model + chosen + together for model in MODELS for chosen in _subsets(CHANGING)]
-    return made + [(name,) for name in ADDING] + [()]
+    return made + [CHANGING + LOGGING + together] + [(name,) for name in (*ADDING, *LOGGING)] + [()]
 
 
 def _subsets(names: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -62,6 +63,12 @@ def test_combination_builds_and_fits_the_schemas(rendered: Render, components: t
     assert len(of_kind(documents, "InferenceService")) == 1
     for document in core(documents):
         validate_once(json.dumps(document))
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *ROUTES])
+def test_what_is_for_standard_mode_builds_alone_as_well(rendered: Render, name: str) -> None:
+    # As the cluster's admission is offered it.
+    assert len(of_kind(rendered("base", name), "InferenceService")) == 1
 
 
 @cache

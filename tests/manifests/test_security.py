@@ -22,6 +22,7 @@ PROMETHEUS = Pod("monitoring", {"app.kubernetes.io/name": "prometheus"})
 COLLECTOR = Pod("kube-system", {"rsName": "ama-metrics"})
 STRANGER = Pod("default", {"app": "curious"})
 INTRUDER = Pod("sentiment", {"app": "curious"})
+LOG_SINK = Pod("knative-eventing", {"app": "mt-broker-ingress"})
 API_SERVER = Pod("kube-system", {"component": "kube-apiserver"})
 MANAGED_REDIS = Address("10.20.1.7")
 ENTRA = Address("20.190.128.1")
@@ -70,13 +71,45 @@ OUTSIDE_MODEL = {("predictor", target, 443, "TCP") for target in ("entra", "mana
     ("predictor", "dns", 53, protocol) for protocol in ("TCP", "UDP")
 }
 
+PORTS = (
+    53,
+    80,
+    443,
+    6379,
+    6443,
+    8012,
+    8013,
+    8022,
+    8080,
+    8081,
+    8499,
+    8500,
+    8599,
+    8600,
+    9081,
+    9090,
+    9091,
+    9121,
+    10000,
+    15012,
+)
+
+# A sink's port is its pods' own; what is sent goes by name.
+LOGGED = {
+    flow
+    for component in ("transformer", "predictor")
+    for flow in (
+        *((component, "dns", 53, protocol) for protocol in ("TCP", "UDP")),
+        *((component, "log_sink", port, "TCP") for port in PORTS),
+    )
+}
+
 OTHERS = {
     "gateway": GATEWAY, "istiod": ISTIOD, "activator": ACTIVATOR, "autoscaler": AUTOSCALER, "dns": DNS,
     "prometheus": PROMETHEUS, "collector": COLLECTOR, "stranger": STRANGER, "intruder": INTRUDER,
-    "api_server": API_SERVER,
+    "api_server": API_SERVER, "log_sink": LOG_SINK,
 }  # fmt: skip
 ADDRESSES = {"managed_redis": MANAGED_REDIS, "entra": ENTRA, "node_metadata": NODE_METADATA}
-PORTS = (53, 80, 443, 6379, 6443, 8012, 8013, 8022, 8080, 8081, 8499, 8500, 8599, 8600, 9090, 9091, 9121, 10000, 15012)
 
 
 def open_flows(documents: list[Document], also: Mapping[str, Pod] = MappingProxyType({})) -> set[Open]:
@@ -101,6 +134,7 @@ def open_flows(documents: list[Document], also: Mapping[str, Pod] = MappingProxy
         (("model-hf",), NEEDED | OUTSIDE_MODEL),
         (("model-azure",), NEEDED | OUTSIDE_MODEL),
         (("mtls",), NEEDED | IN_MESH),
+        (("payload-logging",), NEEDED | LOGGED),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, tuple) else "",
 )

@@ -9,7 +9,7 @@ from manifests.network import Pod
 from manifests.objects import COMPONENTS, Document, Render, component, container, of_kind, the
 from manifests.sdk_schema import problems
 from manifests.test_build import KUBERNETES, core
-from manifests.test_security import GATEWAY, NEEDED, open_flows
+from manifests.test_security import GATEWAY, LOGGED, NEEDED, open_flows
 from observability.catalogue import known_metrics, metrics_in
 from prometheus_client import CollectorRegistry
 
@@ -177,6 +177,15 @@ def test_exactly_the_needed_connections_are_open(rendered: Render, name: str, ga
     also = {"any_gateway": ANY_GATEWAY, "envoy": ENVOY, "other_gateway": OTHER_GATEWAY}
     ways_in = {(gateway, "transformer", 8080, "TCP") for gateway in gateways}
     assert open_flows(rendered(name), also) == NO_KNATIVE | ways_in | {("transformer", "predictor", 8080, "TCP")}
+
+
+def test_payload_logging_opens_the_agents_port_beside_the_servers(rendered: Render) -> None:
+    also = {"any_gateway": ANY_GATEWAY, "other_gateway": OTHER_GATEWAY}
+    before = open_flows(rendered("standard"), also)
+    # KServe leads a component's Service to the agent; kubelet and Prometheus still ask the server.
+    agents = {(source, target, 9081, "TCP") for source, target, port, _ in before if port == 8080 and target != "redis"}
+    agents -= {(scraper, target, 9081, "TCP") for scraper in ("prometheus", "collector") for target in COMPONENTS}
+    assert open_flows(rendered("standard", "payload-logging-standard"), also) == before | agents | LOGGED
 
 
 @each

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from parts import charts, go_modules, knative_release, monitoring, platform_images
+from parts import charts, go_modules, knative_release, monitoring, platform_images, storage_initializer
 from parts.layout import Layout
 from parts.versions import read_settings, read_versions
 from support.processes import REPO
@@ -113,6 +113,35 @@ def test_charts_lie_in_folders_of_their_own_with_the_nodes_values_filled(
 
 def test_every_file_of_values_belongs_to_a_chart() -> None:
     assert {path.stem for path in charts.VALUES.glob("*.yaml")} <= set(charts.CHARTS)
+
+
+def test_what_kserve_puts_into_pods_has_an_image_of_this_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = read_versions()
+    values = yaml.safe_load((charts.VALUES / "kserve-resources.yaml").read_text())["kserve"]
+    named = {part: f"{values[part]['image']}:{versions['KSERVE_VERSION']}" for part in ("agent", "storage")}
+    assert all(values[part]["tag"] == "${KSERVE_VERSION}" for part in named)
+    layout = Layout(output=tmp_path)
+    (layout.binaries).mkdir(parents=True)
+    monkeypatch.setattr(platform_images, "_compiled", lambda layout, program: layout.binaries / program)
+    (agent,) = [image for image in platform_images._others(layout, versions) if image.name == named["agent"]]
+    assert [Path(str(source)).name for source in agent.files.values()] == ["kserve-agent"]
+
+    module = tmp_path / "module"
+    (module / storage_initializer.ENTRY_POINT).parent.mkdir(parents=True)
+    (module / storage_initializer.ENTRY_POINT).write_text("#!/usr/bin/env python3\n")
+    monkeypatch.setattr(go_modules, "directory", lambda _group, _module: module)
+    asked = tmp_path / "asked"
+    builder = tmp_path / "builder"
+    builder.write_text(f'#!/bin/sh\necho "$@" > {asked}\n')
+    builder.chmod(0o755)
+    context = tmp_path / "context"
+    made = storage_initializer.build(f"{builder} build", base="here/python", context=context, versions=versions)
+    assert made == named["storage"]
+    assert (context / "initializer-entrypoint").read_text() == "#!/usr/bin/env python3\n"
+    said = asked.read_text()
+    assert f"--tag {made} " in said
+    # The package and the controller are of one release.
+    assert f"KSERVE_STORAGE_VERSION={versions['KSERVE_VERSION'].removeprefix('v')} " in said
 
 
 def test_a_module_that_cannot_be_had_is_told_in_gos_words() -> None:

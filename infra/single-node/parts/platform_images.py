@@ -150,6 +150,7 @@ def _others(layout: Layout, versions: Mapping[str, str]) -> list[Image]:
     for name, inside, program, version in (
         ("prometheus", "bin/prometheus", "prometheus", versions["PROMETHEUS_VERSION"]),
         ("kserve-controller", "manager", "kserve-manager", versions["KSERVE_VERSION"]),
+        ("kserve-agent", "ko-app/agent", "kserve-agent", versions["KSERVE_VERSION"]),
         ("kube-rbac-proxy", "kube-rbac-proxy", "kube-rbac-proxy", versions["KUBE_RBAC_PROXY_VERSION"]),
     ):
         made.append(Image(name=f"{REGISTRY}/{name}:{version}", files={inside: _compiled(layout, program)}))

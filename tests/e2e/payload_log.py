@@ -1,0 +1,110 @@
+"""Payload logging on a cluster: a sink that writes what it is sent, and whether both components send to it."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from e2e.checks import CheckError
+from e2e.cluster import Cluster, ClusterError, Document
+from e2e.gateway import Gateway
+
+NAMESPACE = "sentiment-log-sink"
+URL = f"http://sink.{NAMESPACE}.svc.cluster.local:8080"
+SETTINGS = {"log_sink": URL, "log_sink_namespace": NAMESPACE}
+# Of each component one for the request and one for the answer.
+EVENTS = {(component, kind): 1 for component in ("transformer", "predictor") for kind in ("request", "response")}
+_TYPE = "org.kubeflow.serving.inference."
+_PROGRAM = """
+import http.server, json, sys
+class Sink(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        said = {name: self.headers[f"ce-{name}"] for name in ("type", "component", "id")}
+        print(json.dumps({**said, "body": body}), flush=True)
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("", 8080), Sink).serve_forever()
+"""
+
+
+def is_asked_for(documents: Sequence[Document]) -> bool:
+    """Say whether the InferenceService logs to the sink here."""
+    return any(
+        document["kind"] == "InferenceService" and document["spec"]["transformer"].get("logger", {}).get("url") == URL
+        for document in documents
+    )
+
+
+def sink(image: str) -> list[Document]:
+    """Give the objects of a sink that runs on any image with a Python."""
+    container = {
+        "name": "sink",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python", "-c", _PROGRAM],
+        "ports": [{"containerPort": 8080}],
+        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
+    }
+    metadata = {"name": "sink", "namespace": NAMESPACE}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata,
+            "spec": {"selector": {"app": "sink"}, "ports": [{"port": 8080}]},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": metadata | {"labels": {"app": "sink"}},
+            "spec": {"containers": [container], "enableServiceLinks": False, "automountServiceAccountToken": False},
+        },
+    ]
+
+
+def payload_log(cluster: Cluster, gateway: Gateway, documents: Sequence[Document], *, timeout_s: float = 60) -> str:
+    """A new text and its answer reach the sink from both components, and nothing else of the request does not."""
+    image = next(d for d in documents if d["kind"] == "InferenceService")["spec"]["transformer"]["containers"][0][
+        "image"
+    ]
+    made = sink(image)
+    cluster.apply(made)
+    try:
+        cluster.wait(lambda: cluster.is_pod_ready(NAMESPACE, "sink"), timeout_s=timeout_s, what=lambda: "no sink")
+        text = f"a text that is logged {time.time_ns()}"
+        reply = gateway.post([text])
+        if reply.status != 200:
+            raise CheckError(f"answered {reply.status}")
+        found: Counter[tuple[str, str]] = Counter()
+
+        def complete() -> bool:
+            nonlocal found
+            found = _events(cluster.pod_log(NAMESPACE, "sink"), text, reply.body.decode())
+            return found.keys() == EVENTS.keys()
+
+        try:
+            cluster.wait(complete, timeout_s=timeout_s, what=lambda: f"the sink got {dict(found)}")
+        except ClusterError as error:
+            raise CheckError(str(error)) from None
+        if found != EVENTS:
+            raise CheckError(f"more than one event of a kind: {dict(found)}")
+    finally:
+        cluster.delete(made)
+    return "one request and one answer of each component"
+
+
+def _events(log: str, text: str, answer: str) -> Counter[tuple[str, str]]:
+    """Count the events of one request by component and kind: those that hold its text, and the answers to them."""
+    events: list[dict[str, Any]] = [json.loads(line) for line in log.splitlines()]
+    own = {event["id"] for event in events if text in event["body"]}
+    kinds = [(event["component"], event["type"].removeprefix(_TYPE)) for event in events if event["id"] in own]
+    if not any(event["body"] == answer for event in events):
+        return Counter()
+    return Counter(kinds)
