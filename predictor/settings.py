@@ -33,7 +33,7 @@ class Settings(ServingSettings):
         default_factory=default_model_dir,
         description="The checkpoint's directory; unset: `/mnt/models` if it holds one, else the shipped model.",
     )
-    engine: EngineName = Field("openvino", description="`torch` is the reference, and the way to a GPU.")
+    engine: EngineName = Field("openvino", description="`torch` is the reference, and can use a GPU.")
     precision: PrecisionName = Field(
         "auto",
         description="`auto`: bf16 where the CPU multiplies it natively, else f32; a quantised checkpoint is int8.",
@@ -41,11 +41,11 @@ class Settings(ServingSettings):
     threads: Positive | None = Field(None, description="CPU threads of a forward; unset: the container's CPU quota.")
     max_length_tokens: Annotated[int, Field(ge=8)] = Field(512, description="Where texts are cut, in tokens.")
     # Room for the envelope around the texts of a one-MiB transformer body.
-    max_body_bytes: int = Field(1_114_112, ge=1, description="Bytes a request may have, over REST and gRPC.")
-    max_batch_tokens: Positive = Field(1024, description="Tokens of one batch; a single longer text goes alone.")
-    max_queue_tokens: Positive = Field(65_536, description="Tokens that may wait; more is refused with 503.")
+    max_body_bytes: int = Field(1_114_112, ge=1, description="Most bytes in a request, over REST and gRPC.")
+    max_batch_tokens: Positive = Field(1024, description="Most tokens in a batch; a single longer text goes alone.")
+    max_queue_tokens: Positive = Field(65_536, description="Most tokens that wait; more get 503.")
     max_wait_s: Annotated[float, Field(gt=0)] = Field(
-        1.5, description="Longest a request may be expected to wait for its turn, in s; beyond it 503 at once."
+        1.5, description="Longest expected wait for a request's turn, in s; beyond it 503 at once."
     )
     deadline_s: Annotated[float, Field(gt=0)] = Field(10.0, description="Longest a request may take, in s.")
     compile_cache_dir: Path | None = Field(

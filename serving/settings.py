@@ -16,13 +16,13 @@ class ServingSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True)
 
-    max_texts: int = Field(128, ge=1, le=4096, description="Texts a request may carry.")
-    max_text_chars: int = Field(10_000, ge=1, description="Characters (code points) a text may have.")
-    max_body_bytes: int = Field(1 << 20, ge=1, description="Bytes a request may have, over REST and gRPC.")
+    max_texts: int = Field(128, ge=1, le=4096, description="Most texts in a request.")
+    max_text_chars: int = Field(10_000, ge=1, description="Most characters (code points) in a text.")
+    max_body_bytes: int = Field(1 << 20, ge=1, description="Most bytes in a request, over REST and gRPC.")
     max_connections: int = Field(
         10_000,
         ge=1,
-        description="Client connections at a time; a further one takes an idle one's place, or is closed.",
+        description="Most client connections; a further one replaces an idle one, or is closed.",
     )
     receive_timeout_s: float = Field(30.0, gt=0, description="Longest a request may take to arrive, in s.")
     keep_alive_s: float = Field(
@@ -34,7 +34,7 @@ class ServingSettings(BaseSettings):
         description="How long the port stays open after SIGTERM, not ready, in s; 0 closes it at once.",
     )
     cors_origins: str = Field(
-        "", description="Origins whose pages may call it, separated by commas; `*`: all; unset: none."
+        "", description="Origins whose pages may call the service, separated by commas; `*`: all; unset: none."
     )
     access_log: bool = Field(default=False, description="Log a line for every request.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")

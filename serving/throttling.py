@@ -26,9 +26,11 @@ class Throttling(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give the families."""
         said = self._read()
-        periods = CounterMetricFamily(f"{self._name}_periods", "Periods in which the CPU quota was counted.")
-        throttled = CounterMetricFamily(f"{self._name}_throttled_periods", "Periods in which the CPU quota ran out.")
-        seconds = CounterMetricFamily(f"{self._name}_throttled_seconds", "Seconds that threads were held back.")
+        periods = CounterMetricFamily(f"{self._name}_periods", "CPU quota periods.")
+        throttled = CounterMetricFamily(
+            f"{self._name}_throttled_periods", "CPU quota periods in which the quota ran out."
+        )
+        seconds = CounterMetricFamily(f"{self._name}_throttled_seconds", "Seconds for which threads were throttled.")
         if "nr_periods" in said:
             periods.add_metric((), said["nr_periods"])
             throttled.add_metric((), said["nr_throttled"])

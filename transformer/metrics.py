@@ -96,16 +96,16 @@ class RedisMetrics:
     def collect(self) -> Iterator[Metric]:
         """Give the families."""
         yield GaugeMetricFamily(
-            "transformer_degraded", "1 while Redis is set but not fully usable, else 0.", float(self.degraded)
+            "transformer_degraded", "1 while Redis is configured but not fully usable, else 0.", float(self.degraded)
         )
         yield GaugeMetricFamily(
             "transformer_redis_breaker_open",
-            "1 while no request waits for Redis, or for one of a cluster's shards.",
+            "1 while Redis, or one of a cluster's shards, is not asked.",
             float(self.breaker_open),
         )
         shards = GaugeMetricFamily(
             "transformer_redis_shards",
-            "Shards of Redis by state; a Redis alone is one shard.",
+            "Shards of Redis by state; a single Redis is one shard.",
             labels=("state",),
         )
         for state, count in sorted(Counter(state for state, _ in self._shards.values()).items()):
@@ -161,7 +161,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Give the families; called for every scrape."""
-        yield _counter("transformer_texts", "Texts by what became of them.", ("outcome",), self._texts)
+        yield _counter("transformer_texts", "Texts by outcome.", ("outcome",), self._texts)
         yield from self._answers()
         answered: Counter[tuple[str, str]] = Counter()
         by_outcome = {outcome: Histogram(_REQUEST_BUCKETS) for outcome in REQUEST_OUTCOMES}

@@ -192,7 +192,7 @@ async def test_cut_texts_are_told(playground: Watched) -> None:
     page = playground.page
     await page.get_by_label("Texts, one per line").fill("a long one")
     await page.get_by_role("button", name="Classify", exact=True).click()
-    await expect(page.locator("#cut")).to_contain_text("longer than the model reads: 1")
+    await expect(page.locator("#cut")).to_contain_text("too long for the model: 1")
 
 
 async def test_nothing_is_wider_than_a_phone_and_axe_finds_nothing(playground: Watched) -> None:
