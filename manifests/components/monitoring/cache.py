@@ -31,7 +31,7 @@ _HITS = Row(
         ),
         Panel(
             title="Degraded",
-            says="Pods whose Redis is configured but not fully usable, and pods that do not ask it, or a shard of it, now.",
+            says="Pods whose Redis is configured but not fully usable, and pods that do not ask it, or a shard, now.",
             unit="short",
             queries=[
                 Query(f"sum(transformer_degraded{{{NAMESPACE}}})", "degraded"),
