@@ -1,7 +1,7 @@
-"""Finds hosts' addresses without waiting long for a name server, and goes by its last word while it is away.
+"""Finds hosts' addresses without waiting long for a name server, and uses its last answer while it is down.
 
-The C library's look-up cannot be given up, and without a name server it takes some 40 s. So there is one at a time for
-each name, in a thread that nothing waits for at the end, and whoever asks waits a second at most.
+The C library's look-up cannot be cancelled, and without a name server it takes about 40 s. So there is one at a time
+for each name, in a thread that nothing waits for at the end, and callers wait a second at most.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Names:
 
     Args:
         look_up: blocks until it knows a host's addresses; raises OSError.
-        patience_s: longest that anybody waits for a look-up, counted from its start: who comes later waits less.
+        patience_s: longest wait for a look-up, counted from its start: later callers wait less.
         quiet_s: seconds between two lines about one name that cannot be found.
     """
 
@@ -57,7 +57,7 @@ class Names:
         self._said_s: dict[str, float] = {}
 
     async def addresses(self, host: str) -> Sequence[str]:
-        """Give a host's addresses: what a name server says now, else what it said last.
+        """Give a host's addresses: what a name server says now, or else said last.
 
         Raises:
             OSError: none has ever said.
@@ -105,7 +105,7 @@ class Names:
             return
         self._said_s[host] = now_s
         known = host in self._known
-        sentence = "its last addresses are used" if known else "nobody knows its addresses"
+        sentence = "its last addresses are used" if known else "its addresses are unknown"
         log.warning(
             "a name cannot be found; %s",
             sentence,
@@ -138,7 +138,7 @@ class Resolver(AbstractResolver):
 
 
 def is_address(host: str) -> bool:
-    """Tell an address from a name."""
+    """Whether a host is an address, not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

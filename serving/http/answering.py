@@ -1,4 +1,4 @@
-"""The answer that a connection owes: from a hot route's handler, or through uvicorn's cycle from the application."""
+"""A connection's pending answer: from a hot route's handler, or from the application through uvicorn's cycle."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -23,12 +23,12 @@ class Answering:
         server_state: what uvicorn knows of all connections.
         app_state: what the application keeps from its start.
         outgoing: where answers go.
-        answered: called after an answer that was owed, with whether another request may follow.
+        answered: called after an answer, with whether another request may follow.
         read_on: called when there is room for more of a body.
         end: closes the connection after what was written.
 
     Attributes:
-        owed: the answer under way, an ``Exchange``; None where there is none.
+        owed: the pending answer, a ``DirectExchange`` or uvicorn's cycle; None if there is none.
     """
 
     __slots__ = (
@@ -67,7 +67,7 @@ class Answering:
         self.owed: Any = None
 
     def connect(self, transport: Any) -> None:
-        """Note whose addresses scopes name."""
+        """Note the addresses for scopes."""
         self._about["server"], self._about["client"] = get_local_addr(transport), get_remote_addr(transport)
 
     @property
@@ -80,7 +80,7 @@ class Answering:
 
         Args:
             head: the request's.
-            content: what is here of its body.
+            content: what has arrived of its body.
             whole: whether that is all.
         """
         if whole and head.target in self._direct.direct_urls and head.method == b"POST" and not head.expects_continue:
@@ -106,7 +106,7 @@ class Answering:
         self._start(cycle.run_asgi(self._app))
 
     def more(self, content: bytes, *, whole: bool) -> None:
-        """Hand on more of a body; what comes after an early answer is thrown away."""
+        """Hand on more of a body; what comes after an early answer is discarded."""
         cycle = self.owed
         if cycle is not None and (content or whole):
             cycle.body += content
@@ -114,7 +114,7 @@ class Answering:
             cycle.message_event.set()
 
     def abandon(self) -> None:
-        """Owe nothing: nobody waits."""
+        """Drop the pending answer: no one waits for it."""
         exchange, self.owed = self.owed, None
         if exchange is not None:
             exchange.disconnected = True
@@ -140,7 +140,7 @@ class Answering:
         self._end()
 
     def resume_reading(self) -> None:
-        """Hand over more of the body, of which the application has taken what was here."""
+        """Hand over more of the body: the application has consumed what there was."""
         self._read_on()
 
     async def drain(self) -> None:
@@ -164,7 +164,7 @@ class Answering:
         self._finish(keep_alive=exchange.keep_alive)
 
     def _cycle_ended(self) -> None:
-        # Whether a client will send the body that it offered and was not asked for, nobody can know.
+        # The client may or may not send the body that it offered and was not asked for.
         unasked = self._told_to_wait and self.owed is not None and self.owed.more_body
         self._finish(keep_alive=not unasked)
 

@@ -21,15 +21,15 @@ class Body(Protocol):
     complete: bool
 
     def read(self, data: bytes, at: int) -> tuple[bytes, int]:
-        """Give what content ``data`` holds from ``at`` on, and where reading has to go on.
+        """Give the content in ``data`` from ``at`` on, and where reading continues.
 
         Raises:
-            ServiceError: this is no such body.
+            ServiceError: the body is malformed, or beyond its bounds.
         """
 
 
 class SizedBody:
-    """A body of so many bytes.
+    """A body of known length.
 
     Args:
         length: its bytes.
@@ -42,7 +42,7 @@ class SizedBody:
         self.complete = not length
 
     def read(self, data: bytes, at: int) -> tuple[bytes, int]:
-        """Give what is there."""
+        """Give the content that has arrived."""
         content = data[at : at + self._left]
         self._left -= len(content)
         self.complete = not self._left
@@ -50,7 +50,7 @@ class SizedBody:
 
 
 class ChunkedBody:
-    """A body in chunks; extensions and trailers are read over, within bounds, and mean nothing here.
+    """A body in chunks; extensions and trailers are skipped, within bounds.
 
     Args:
         spare_bytes: most bytes of extensions and trailers.
@@ -67,7 +67,7 @@ class ChunkedBody:
         self.complete = False
 
     def read(self, data: bytes, at: int) -> tuple[bytes, int]:
-        """Give the content of the chunks that are there, whole or in part."""
+        """Give the content of the chunks that have arrived, whole or in part."""
         parts: list[bytes] = []
         while not self.complete:
             if self._left > 2:

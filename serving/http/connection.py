@@ -1,8 +1,8 @@
-"""One HTTP/1.1 connection: one request after another, none taken for another, every byte and second bounded.
+"""One HTTP/1.1 connection: requests one after another, kept apart, with every byte and second bounded.
 
-While an answer is owed nothing behind its request is read, so answers keep their order and what follows a good request
-cannot spoil it. A request to a hot route that is here as a whole goes straight to its handler: an ASGI cycle's scope,
-event, task and messages are more than half of the work for an answer that lies in memory.
+While an answer is pending nothing after its request is read, so answers keep their order and what follows a good
+request cannot spoil it. A complete request to a hot route goes straight to its handler: an ASGI cycle's scope, event,
+task and messages are more than half of the work for an answer from memory.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class HttpConnection(asyncio.Protocol):
     Args:
         direct: answers hot routes.
         limits: what the connection may cost.
-        slots: the places of all connections.
+        slots: those of all connections.
         config: uvicorn's.
         server_state: what uvicorn knows of all connections.
         app_state: what the application keeps from its start.
@@ -69,7 +69,7 @@ class HttpConnection(asyncio.Protocol):
     # What the event loop and the server call.
 
     def connection_made(self, transport: Any) -> None:
-        """Take a place, if there is one."""
+        """Take a slot, if there is one."""
         self._outgoing.transport = transport
         self._answering.connect(transport)
         self._connections.add(self)
@@ -78,7 +78,7 @@ class HttpConnection(asyncio.Protocol):
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
-        """Give up what is under way, and the place."""
+        """Cancel the pending request, and free the slot."""
         self._ending = True
         self._connections.discard(self)
         self._patience.close()
@@ -87,14 +87,14 @@ class HttpConnection(asyncio.Protocol):
         self._outgoing.resume()
 
     def data_received(self, data: bytes) -> None:
-        """Read on."""
+        """Read what has arrived."""
         if self._ending:
             return
         self._incoming.feed(data)
         self._advance()
 
     def eof_received(self) -> bool:
-        """Answer what was asked as a whole, and close when nothing was."""
+        """Answer a complete request; close if there is none."""
         owed = self._answering.owed is not None or self._outgoing.paused
         if self._ending or self._incoming.body is not None or not owed:
             return False
@@ -104,12 +104,12 @@ class HttpConnection(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        """Hold answers back from a client that does not read; it has so much time."""
+        """Hold answers back from a client that does not read; close its connection after a while."""
         self._outgoing.pause()
         self._patience.reader()
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Continue."""
         self._outgoing.resume()
         if self._ending:
             self._patience.end(unsent=False)
@@ -118,7 +118,7 @@ class HttpConnection(asyncio.Protocol):
         self._advance()
 
     def shutdown(self) -> None:
-        """Close, after the answer that is owed."""
+        """Close, after the pending answer."""
         if self._answering.owed is None:
             self._end()
         else:
@@ -137,7 +137,7 @@ class HttpConnection(asyncio.Protocol):
             self._wait()
 
     def _begin(self) -> bool:
-        """Begin with the next request; tell whether it is here and it is its turn."""
+        """Begin the next request; tell whether it has arrived and is due."""
         answering = self._answering
         if answering.owed is not None or self._outgoing.paused or self._ending:
             return False
@@ -177,7 +177,7 @@ class HttpConnection(asyncio.Protocol):
     # How long it waits, and how it ends.
 
     def _wait(self) -> None:
-        """Set the time for what must come next, and stop reading while too much waits its turn."""
+        """Set the deadline for what must come next, and pause reading while too much is waiting."""
         incoming = self._incoming
         if self._patience.is_idle and self._answering.owed is None and not incoming.begun:
             self._patience.next()  # a hot route, answered at once: nothing else has changed
@@ -213,17 +213,17 @@ class HttpConnection(asyncio.Protocol):
             self._end()
 
     def _ask_whether_the_client_is_there(self) -> None:
-        """Find out whether a client that has ended its side still listens.
+        """Find out whether a client that has closed its sending side still listens.
 
-        One that has closed both sides looks the same until something is sent to it; an interim answer is made for that,
-        and work that nobody waits for is not worth its time.
+        One that has closed both sides looks the same until something is sent to it: an interim response shows it, and
+        saves work that no one waits for.
         """
         if self._answering.owed is not None and not self._answering.owed.response_started:
             self._outgoing.write(_CONTINUE)
             self._patience.after(_STILL_THERE_S, self._ask_whether_the_client_is_there)
 
     def _refuse(self, error: ServiceError) -> None:
-        """Say why, unless it would fall into the midst of an answer or behind one, and close."""
+        """Say why, unless an answer has begun or ended already, and close."""
         owed = self._answering.owed
         silent = owed.response_started if owed is not None else self._incoming.body is not None
         self._answering.abandon()
@@ -235,7 +235,7 @@ class HttpConnection(asyncio.Protocol):
         self._outgoing.transport.abort()
 
     def _end(self, *, lingers: bool = False) -> None:
-        """Close after what was written; read on for a moment, else a client that still sends loses the answer."""
+        """Close after what was written; keep reading for a moment, or a client that still sends loses the answer."""
         if self._ending:
             return
         self._ending = True

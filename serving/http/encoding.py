@@ -1,4 +1,4 @@
-"""Request bodies as they were before their content encoding: plain or gzip."""
+"""Decodes request bodies: plain or gzip."""
 
 import zlib
 
@@ -15,11 +15,11 @@ def decoded(body: bytes, encoding: bytes, *, limit_bytes: int) -> bytes:
     Args:
         body: as received.
         encoding: the value of ``content-encoding``.
-        limit_bytes: most bytes that come out; no more are ever made.
+        limit_bytes: most bytes of output; no more are ever produced.
 
     Raises:
         UnsupportedEncodingError: neither gzip nor identity.
-        PayloadTooLargeError: more would come out.
+        PayloadTooLargeError: the output would be larger.
         InvalidRequestError: not gzip, or cut short; status 400.
     """
     name = encoding.strip().lower()

@@ -1,4 +1,4 @@
-"""A request that is under way: with its handler directly, or with an ASGI application."""
+"""A pending request: with its handler directly, or with an ASGI application."""
 
 import asyncio
 import logging
@@ -15,48 +15,21 @@ log = logging.getLogger("uvicorn.error")
 
 
 class Direct(Protocol):
-    """What answers hot routes without ASGI."""
+    """Answers hot routes without ASGI."""
 
     @property
     def direct_urls(self) -> Container[bytes]:
-        """Give the request targets that ``answer`` takes, POST only; empty while answers need more than it does."""
+        """Give the request targets that ``answer`` takes, POST only; empty while every request needs ASGI."""
 
     def answer(self, url: bytes, headers: Headers, body: bytes) -> Reply | Coroutine[Any, Any, Reply]:
-        """Answer at once, or give what will; it raises nothing, and is cancelled when the client goes."""
-
-
-class Event(Protocol):
-    """Something that an exchange waits for."""
-
-    def set(self) -> None:
-        """Say that it has happened."""
-
-
-class Exchange(Protocol):
-    """A request whose answer is owed.
-
-    Attributes:
-        keep_alive: whether the connection lives on after the answer.
-        disconnected: that nobody waits for the answer any more; then ``message_event`` is set.
-    """
-
-    keep_alive: bool
-    disconnected: bool
-
-    @property
-    def response_started(self) -> bool:
-        """Whether a part of the answer was written."""
-
-    @property
-    def message_event(self) -> Event:
-        """Give what to set after a change."""
+        """Answer at once, or give a coroutine that will; raises nothing, and is cancelled if the client hangs up."""
 
 
 class DirectExchange:
-    """A request that a handler is answering.
+    """A request that a handler is answering, with the part of uvicorn's cycle that a connection uses.
 
     Args:
-        coming: the answer to be.
+        coming: the coming answer.
         keep_alive: whether another request may follow.
         send: writes the answer, once it may be written.
 
@@ -82,11 +55,11 @@ class DirectExchange:
 
     @property
     def message_event(self) -> "DirectExchange":
-        """Give itself: the only thing that can happen is that the client goes."""
+        """Give itself: the only event is that the client hangs up."""
         return self
 
     def set(self) -> None:
-        """Stop the work when nobody waits for it any more."""
+        """Cancel the work if the client has hung up."""
         if self.disconnected and self._waits:
             self.task.cancel()
 

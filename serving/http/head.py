@@ -1,7 +1,7 @@
-"""Reads a request's head: who is asked for what, and where the body ends.
+"""Reads a request's head: method, target, headers, and where the body ends.
 
-llhttp checks the grammar. It sees one head and no byte more: where one request ends and the next begins is decided in
-this package alone, by ``content-length`` and ``transfer-encoding``, and by nothing else that a head may say.
+llhttp checks the grammar. It sees one head and no byte more: this package alone decides where a request ends and the
+next begins, from ``content-length`` and ``transfer-encoding`` and nothing else.
 """
 
 import re
@@ -39,7 +39,7 @@ class Head:
         "chunked", "expects_continue", "headers", "keep_alive", "length", "method", "target", "version",
     )  # fmt: skip
 
-    # The parser looks for each of these; one that is there is found faster than one that is not.
+    # The parser looks each of these up; a present attribute is found faster than a missing one.
     on_message_begin = on_url = on_status = on_headers_complete = on_body = on_message_complete = None
     on_chunk_header = on_chunk_complete = None
 
@@ -68,7 +68,7 @@ class Head:
         try:
             parser.feed_data(raw)
         except httptools.HttpParserUpgrade:
-            pass  # nobody here speaks anything else: the request is answered as if it had not asked (RFC 9110, 7.8)
+            pass  # upgrades are ignored: the request is answered as if it had not asked (RFC 9110, 7.8)
         except httptools.HttpParserInvalidMethodError:
             raise NotImplementedByServiceError from None
         except httptools.HttpParserError:
@@ -87,7 +87,7 @@ class Head:
         self.headers.append((name.lower(), value))
 
     def _frame(self) -> None:
-        """Find what concerns the connection and the end of the body."""
+        """Read the headers that concern the connection and the body's end."""
         said = dict(self.headers)
         if len(said) < len(self.headers):
             names = [name for name, _ in self.headers]

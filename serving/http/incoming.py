@@ -1,4 +1,4 @@
-"""What a connection has received, as requests; where each begins and ends is decided here, with no socket or clock."""
+"""Splits what a connection has received into requests, with no socket or clock."""
 
 from serving.errors import HeadersTooLargeError, MalformedRequestError
 from serving.http.body import Body, ChunkedBody, SizedBody
@@ -12,13 +12,13 @@ _BEGINNINGS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\r"
 
 
 class Incoming:
-    """Reads one request after another; a request is begun only when somebody asks for the next.
+    """Reads one request after another; a request is begun only when the next one is asked for.
 
     Args:
         limits: bounds of heads, trailers and their number.
 
     Attributes:
-        body: of the request whose last byte is not here yet.
+        body: of the request whose last byte has not arrived yet.
     """
 
     __slots__ = ("_at", "_blank_bytes", "_limits", "_most_waiting_bytes", "_unread", "body")
@@ -33,17 +33,17 @@ class Incoming:
 
     @property
     def waiting_bytes(self) -> int:
-        """How much was received and not read."""
+        """How many bytes were received and not read."""
         return len(self._unread) - self._at
 
     @property
     def begun(self) -> bool:
-        """Whether something of a request is here, be it a blank line before it, but not all."""
+        """Whether a part of a request, or of blank lines before it, has arrived."""
         return self.body is not None or self._at < len(self._unread) or self._blank_bytes > 0
 
     @property
     def crowded(self) -> bool:
-        """Whether so much waits its turn that no more should be received."""
+        """Whether so much is waiting that no more should be received."""
         return len(self._unread) - self._at > self._most_waiting_bytes
 
     def feed(self, data: bytes) -> None:
@@ -56,12 +56,12 @@ class Incoming:
         self._unread, self._at, self.body = b"", 0, None
 
     def next(self) -> tuple[Head, bytes] | None:
-        """Give the next request's head, once it is here as a whole, and as much of the body.
+        """Give the next request's head, once it is complete, and what has arrived of the body.
 
         Where ``body`` is set afterwards, ``more`` gives the rest.
 
         Raises:
-            ServiceError: this is no request, or too large a one.
+            ServiceError: it is malformed or too large.
         """
         unread, at = self._unread, self._at
         if at == len(unread):
@@ -73,7 +73,7 @@ class Incoming:
             raise HeadersTooLargeError
         if end == 3:
             if at < len(unread) and unread[at] not in _BEGINNINGS:
-                raise MalformedRequestError  # it would have to be waited for in vain
+                raise MalformedRequestError  # waiting for its end would be in vain
             return None
         head = Head(unread[at:end], fields=self._limits.fields)
         self._blank_bytes = 0
@@ -92,10 +92,10 @@ class Incoming:
         return head, content
 
     def more(self) -> bytes:
-        """Give what is here of the rest of ``body``, which is None once that is all.
+        """Give what has arrived of the rest of ``body``, which is None once that is all.
 
         Raises:
-            ServiceError: this is no such body.
+            ServiceError: the body is malformed, or beyond its bounds.
         """
         assert self.body is not None  # noqa: S101  # only then it is called
         content, self._at = self.body.read(self._unread, self._at)
@@ -104,7 +104,7 @@ class Incoming:
         return content
 
     def _skip_blank_lines(self, at: int) -> int:
-        """Pass over empty lines before a request (RFC 9112, 2.2), of which there is no more than of a head."""
+        """Skip empty lines before a request (RFC 9112, 2.2), at most as many bytes as a head may have."""
         start = at
         while self._unread.startswith(_BLANK, at):
             at += 2

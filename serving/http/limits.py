@@ -1,4 +1,4 @@
-"""What one connection may cost, and which one goes when there are too many.
+"""Bounds of a connection, and which one is closed when there are too many.
 
 Who reuses connections, and how long an idle one is kept there by default:
 
@@ -26,7 +26,7 @@ class HttpLimits:
         receive_s: from a request's first byte to its last; also the longest that a client may leave an answer unread.
         unused_s: until the first byte of a first request.
         keep_alive_s: idle after an answer. Longer than any client in front keeps an idle connection: the side that
-            reuses connections must be the one that closes them, or a request meets a closed door.
+            reuses connections must be the one that closes them, or a request may meet a closed one.
         linger_s: after a last answer, so that a client that is still sending can read it.
         connections: open at a time.
     """
@@ -41,7 +41,7 @@ class HttpLimits:
 
 
 class Idle(Protocol):
-    """A connection that can be let go.
+    """An idle connection that can be closed.
 
     Attributes:
         idle_since_s: when its last answer was given, on the loop's clock.
@@ -54,9 +54,9 @@ class Idle(Protocol):
 
 
 class Slots:
-    """The places for connections; when all are taken, a newcomer gets that of one that is idle.
+    """Slots for connections; when all are taken, a new connection replaces an idle one.
 
-    So the long time that idle connections are kept costs nobody a place.
+    So keeping idle connections for long turns no one away.
 
     Args:
         most: how many there are.
@@ -69,7 +69,7 @@ class Slots:
         self._idle: dict[Idle, float] = {}
 
     def take(self, connection: Idle, *, taken: int) -> bool:
-        """Give a newcomer a place, or False when ``taken`` are too many and none of them is idle."""
+        """Give a new connection a slot; False if ``taken`` are too many and none of them is idle."""
         if taken > self._most:
             longest = next(iter(self._unused), None) or self._idle_longest()
             if longest is None:
@@ -80,9 +80,9 @@ class Slots:
         return True
 
     def idle(self, connection: Idle) -> None:
-        """Note that an answer has been given and nothing else is under way.
+        """Note that a connection is idle after an answer.
 
-        A connection that is idle again before anybody looks need not say so: its ``idle_since_s`` tells.
+        One that is idle again before the next look need not say so: its ``idle_since_s`` tells.
         """
         self._unused.pop(connection, None)
         self._idle[connection] = connection.idle_since_s
@@ -104,7 +104,7 @@ class Slots:
 
 
 class Deadline:
-    """When a connection's patience ends; moved with every request, so moving it later costs no timer.
+    """A connection's deadline; moved with every request, so moving it later costs no timer.
 
     Args:
         clock: the event loop.

@@ -1,4 +1,4 @@
-"""What a connection has to say, and whether its client reads it."""
+"""Writes a connection's answers, and watches whether its client reads them."""
 
 import asyncio
 from typing import Any
@@ -39,7 +39,7 @@ class Outgoing:
         self._may_write.clear()
 
     def resume(self) -> None:
-        """Write on; also for those who will find that there is nobody to write to."""
+        """Write again; also wakes those who will find that the client has gone."""
         self.paused = False
         self._may_write.set()
 
@@ -48,7 +48,7 @@ class Outgoing:
         await self._may_write.wait()
 
     def write(self, data: bytes) -> None:
-        """Write a part of an answer, if anybody can still get it."""
+        """Write a part of an answer, unless the connection is closed."""
         if not (self.ended or self.transport.is_closing()):
             self.transport.write(data)
 
@@ -74,7 +74,7 @@ class Outgoing:
         """Close after what was written; tell whether some of that is still unsent.
 
         Args:
-            lingers: end this side only, else a client that still sends loses the answer.
+            lingers: close this side only, or a client that still sends loses the answer.
         """
         self.ended = True
         transport = self.transport

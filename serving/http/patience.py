@@ -1,4 +1,4 @@
-"""How long a connection is waited for, and the place that it holds meanwhile."""
+"""A connection's deadlines, and the slot that it holds meanwhile."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,10 +10,10 @@ class Patience:
     """One connection's.
 
     Args:
-        limits: how long for what.
-        slots: the places of all connections.
+        limits: the deadlines.
+        slots: those of all connections.
         clock: the event loop.
-        leave: closes the connection, on which nothing is under way.
+        leave: closes the connection, on which nothing is pending.
         give_up: closes it when a request did not come in time.
         abort: closes it at once.
 
@@ -53,7 +53,7 @@ class Patience:
         self._leave()
 
     def first(self, *, taken: int) -> bool:
-        """Wait for a first byte, in a place of its own; False when all are taken."""
+        """Wait for a first byte, in a slot; False if all are taken."""
         if not self._slots.take(self, taken=taken):
             return False
         self._deadline.set(self._limits.unused_s, self._leave)
@@ -69,18 +69,18 @@ class Patience:
         self._deadline.set(self._limits.keep_alive_s, self._leave_if_idle)
 
     def rest(self) -> None:
-        """Wait for the rest of a request; the time runs from its first byte, however many more come."""
+        """Wait for the rest of a request; the time runs from its first byte, whatever follows."""
         if not self._receiving:
             self._receiving = True
             self._set_busy()
             self._deadline.set(self._limits.receive_s, self._give_up)
 
     def received(self) -> None:
-        """Note that a request is here as a whole: the next one has its own time."""
+        """Note that a request is complete: the next one has its own time."""
         self._receiving = False
 
     def answer(self) -> None:
-        """Wait for the service, which has deadlines of its own."""
+        """Wait for the service, which has its own deadlines."""
         self._set_busy()
         self._deadline.clear()
 
@@ -95,16 +95,16 @@ class Patience:
         self._deadline.clear()
 
     def end(self, *, unsent: bool) -> None:
-        """Wait for a client that has been told that this was all; longer where it has not got all yet."""
+        """Wait for a client to take the last answer; longer if some of it is unsent."""
         self._slots.busy(self)
         self._deadline.set(self._limits.receive_s if unsent else self._limits.linger_s, self._abort)
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Call ``action`` in so many seconds instead of what was to come."""
+        """Call ``action`` after some seconds instead of what was set before."""
         self._deadline.set(seconds, action)
 
     def close(self) -> None:
-        """Give the place back, and wait for nothing."""
+        """Free the slot, and wait for nothing."""
         self._slots.busy(self)
         self._deadline.close()
 
