@@ -7,4 +7,11 @@ bench-transformer: $(VENV)/.dev  ## start and size, cost of metrics, hits, hit-r
 	$(PY) load/bench/transformer_curve.py --model build/base-random
 	$(PY) load/bench/transformer_faults.py
 
-.PHONY: bench-transformer
+AGAINST = build/against/$(shell git rev-parse --short "$(BASE)^{commit}" 2>/dev/null)
+
+bench-against: $(VENV)/.dev  ## CPU time of hits and misses beside that of another commit: BASE=main
+	@git rev-parse --quiet --verify "$(BASE)^{commit}" >/dev/null || { echo "BASE= has to name a commit" >&2; exit 1; }
+	test -d $(AGAINST) || git worktree add --quiet --force --detach $(AGAINST) "$(BASE)"
+	$(PY) -m load.bench.against --base $(AGAINST) $(ARGS)
+
+.PHONY: bench-transformer bench-against

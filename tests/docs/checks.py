@@ -26,7 +26,7 @@ from transformer.settings import Settings as TransformerSettings
 _INSTALLED = (".venv/bin/pip", ".venv/.run", ".venv/.dev", ".tools/.stamp", "build/audit/.stamp")
 # Where variables of make's commands are read.
 _READERS = (
-    "Makefile", "*/targets.mk", "load/lib/settings.js", "load/run.py", "manifests/images/build.sh", "local/stack.py",
+    "Makefile", "*/targets.mk", "load/bench/*.mk", "load/lib/settings.js", "load/run.py", "manifests/images/build.sh", "local/stack.py",
     "infra/platform/*.sh", "infra/*.sh",
 )  # fmt: skip
 _PLACEHOLDER = re.compile(r"[A-Z]+|\.\.\.")

@@ -140,6 +140,11 @@ MAKE = {
         "tests/load/test_pod_sizes.py::test_clients_are_spread_over_the_predictors_and_every_answer_counts",
         "two CPUs, minutes on a quiet machine",
     ),
+    "bench-against": Covered(
+        "load.bench.against",
+        "tests/load/test_against.py::test_cpu_time_of_another_process_is_what_that_process_says",
+        "wrk, another commit, minutes",
+    ),
     "overload": Covered(
         "tests/chaos/overload.py",
         "tests/chaos/test_limits.py::test_flood_of_new_texts_is_refused_at_once_and_leaves_cached_ones_alone",
