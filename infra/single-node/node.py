@@ -1,4 +1,4 @@
-"""Starts and stops a real single-node Kubernetes on this machine: ``node.py up | down | status``.
+"""Starts and stops a real single-node Kubernetes on this machine: ``node.py up | down | status | within COMMAND``.
 
 Its programs come from `build.py`. They run in namespaces of their own (processes, mounts, network, host name), below
 one control group and in one folder: when it goes down nothing of it is left. `kubectl` reaches it by the kubeconfig
@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import images
@@ -104,6 +104,13 @@ class Node:
             lines.append(self._kubectl("get", "node,pods", "--all-namespaces", "-o=wide").rstrip())
         return "\n".join(lines)
 
+    def within(self, command: Sequence[str]) -> int:
+        """Run a command in the node's network, where no policy of pods holds it up; give its status."""
+        handle = self._handle()
+        if handle is None or not handle.alive():
+            raise NodeError("is not up: make cluster")
+        return subprocess.run(["nsenter", f"--target={handle.pid}", "--net", "--", *command], check=False).returncode
+
     def _start_processes(self) -> None:
         layout = self._layout
         plan = programs.plan(layout)
@@ -185,6 +192,8 @@ def main() -> int:
     down = commands.add_parser("down", help="stop it and remove every trace")
     down.add_argument("--keep-data", action="store_true", help="the next `up` goes on with the same objects and images")
     commands.add_parser("status", help="its programs, memory and pods")
+    within = commands.add_parser("within", help="run a command in its network")
+    within.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
     told = parser.parse_args()
     node = Node(
         layout=Layout(name=told.name, root=told.root, network=told.network),
@@ -198,6 +207,8 @@ def main() -> int:
             node.up()
         elif told.command == "down":
             node.down(keep_data=told.keep_data)
+        elif told.command == "within":
+            return node.within(told.words)
         else:
             print(node.status())
     except subprocess.CalledProcessError as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from statistics import mean, median
 from typing import Any
 
+from load.capacity.cli import ACTIVATOR_S, GATEWAY_S, QUEUE_PROXY_S
 from load.capacity.drive import k6_result
 from load.capacity.kpa import KpaSettings
 from load.capacity.observed import Look, Revisions, Watch
@@ -100,7 +101,7 @@ def foretell(recording: dict[str, Any], times: ServiceTimes, *, seed: int = 255)
         cold = {"cold_start_s": median(starts)} if starts else {}
         return StageSettings(
             kpa=KpaSettings(**recording["kpa"][name]),
-            pod=PodSettings(**cold),
+            pod=PodSettings(queue_proxy_s=QUEUE_PROXY_S, activator_s=ACTIVATOR_S, **cold),
             initial_pods=looks[0].ready[name],
             cpu_quota=min(1.0, recording["cpu_limit"][name]),
         )
@@ -113,6 +114,7 @@ def foretell(recording: dict[str, Any], times: ServiceTimes, *, seed: int = 255)
             mix=Mix(hit_share=spike.hit_share),
             transformer=stage("transformer"),
             predictor=stage("predictor"),
+            hop_s=GATEWAY_S,
             seed=seed,
         )
     )

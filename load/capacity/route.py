@@ -39,6 +39,9 @@ def measure(ways: Sequence[Way], *, rounds: int, round_s: float) -> dict[str, An
         ways: in the order of the table.
         rounds: how often each gets its turn.
         round_s: seconds of a turn, for hits and for misses each.
+
+    Raises:
+        RuntimeError: a way answers otherwise than it should.
     """
     p50_ms: dict[str, dict[str, list[float]]] = {way.name: {outcome: [] for outcome in OUTCOMES} for way in ways}
     for _ in range(rounds):
@@ -48,7 +51,11 @@ def measure(ways: Sequence[Way], *, rounds: int, round_s: float) -> dict[str, An
                     "URL": way.url, "HOST": way.host, "INSECURE": "true", "VUS": 1, "DURATION_S": round_s,
                     "HIT_RATE": share, "HOT": 20,
                 }  # fmt: skip
-                latency = k6_result("saturate", settings)["latency"][outcome]
+                result = k6_result("saturate", settings)
+                latency = result["latency"][outcome]
+                if latency is None:
+                    answers = result["requests"]["statuses"]
+                    raise RuntimeError(f"{way.name} ({way.url}): no request was a {outcome}; statuses {answers}")
                 p50_ms[way.name][outcome].append(float(latency["p50_ms"]))
     return {"p50_ms": p50_ms, "rounds": rounds, "round_s": round_s, "machine": machine_facts()}
 
