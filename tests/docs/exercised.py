@@ -53,6 +53,11 @@ MAKE = {
     "images": Covered(
         "build.sh", f"{_IMAGES}::test_build_script_prefers_what_is_there_and_says_what_it_does", "a builder of images"
     ),
+    "images-platforms": Covered(
+        "manifests.images.platforms",
+        "tests/manifests/test_platforms.py::test_pinned_versions_that_are_the_same_everywhere_pass",
+        "the index",
+    ),
     "images-check": Covered(
         "check.py",
         f"{_IMAGES}::test_predictor_answers_without_what_its_image_leaves_out",
