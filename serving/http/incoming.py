@@ -1,5 +1,7 @@
 """Splits what a connection has received into requests, with no socket or clock."""
 
+from string import ascii_uppercase
+
 from serving.errors import HeadersTooLargeError, MalformedRequestError
 from serving.http.body import Body, ChunkedBody, SizedBody
 from serving.http.head import Head
@@ -8,7 +10,7 @@ from serving.http.limits import HttpLimits
 _END = b"\r\n\r\n"
 _BLANK = b"\r\n"
 _HIGH_WATER_BYTES = 65_536
-_BEGINNINGS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\r"
+_BEGINNINGS = ascii_uppercase.encode() + b"\r"
 
 
 class Incoming:
