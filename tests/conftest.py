@@ -3,9 +3,14 @@
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from support.predictor_double import PredictorDouble
 from support.redis_server import RedisServer, redis_server
+
+# Tests assert no wall-clock speed, and machines are busy.
+hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture
