@@ -26,8 +26,8 @@ from transformer.settings import Settings as TransformerSettings
 _INSTALLED = (".venv/bin/pip", ".venv/.run", ".venv/.dev", ".tools/.stamp", "build/audit/.stamp")
 # Where variables of make's commands are read.
 _READERS = (
-    "Makefile", "*/targets.mk", "load/bench/*.mk", "load/lib/settings.js", "load/run.py", "manifests/images/build.sh", "local/stack.py",
-    "infra/platform/*.sh", "infra/*.sh",
+    "Makefile", "*/targets.mk", "load/bench/*.mk", "load/lib/settings.js", "load/run.py", "manifests/images/build.sh",
+    "local/stack.py", "infra/platform/*.sh", "infra/*.sh",
 )  # fmt: skip
 _PLACEHOLDER = re.compile(r"[A-Z]+|\.\.\.")
 _OBJECT = '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "any"}}'
