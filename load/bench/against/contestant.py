@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -89,5 +90,7 @@ class Contestant:
         processes = self._transformer, self._predictor
         before = [m.cpu_s(process.pid) for process in processes]
         load = m.wrk(self._url + _PATHS[kind], script, seconds=seconds, connections=connections)
+        if not load.requests:
+            sys.exit(f"not one {kind} of {self._tree} was answered within {seconds} s")
         spent_us = [1e6 * (m.cpu_s(p.pid) - start) for p, start in zip(processes, before, strict=True)]
         return Cost(*(us / load.requests for us in spent_us), failed=load.failed)
