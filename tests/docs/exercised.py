@@ -63,6 +63,11 @@ MAKE = {
         f"{_IMAGES}::test_predictor_answers_without_what_its_image_leaves_out",
         "root, buildah, debootstrap, minutes",
     ),
+    "images-platforms": Covered(
+        "manifests.images.platforms",
+        "tests/manifests/test_platforms.py::test_what_one_platform_alone_gets_is_named",
+        "uv and the package index",
+    ),
     "base-digest": Covered("pin-base.sh", f"{_IMAGES}::test_base_is_pinned_to_what_the_registry_says", "a registry"),
     "up": Covered("up.sh", "tests/infra/test_up.py::test_one_command_goes_from_nothing_to_an_answer", "a subscription"),
     "down": Covered("down.sh", "tests/infra/test_up.py::test_down_asks_and_destroys_what_it_planned", "a subscription"),
