@@ -11,7 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 CONDITIONS = json.loads((Path(__file__).parent / "recorded" / "conditions.json").read_text())
+_ALL = [{"latestRevision": True, "percent": 100, "revisionName": "sentiment-transformer-00001"}]
 SERVICE = "/apis/serving.kserve.io/v1beta1/namespaces/sentiment/inferenceservices/sentiment"
+REVISIONS = "/apis/serving.knative.dev/v1/namespaces/sentiment/revisions"
 
 
 class ApiDouble:
@@ -22,6 +24,7 @@ class ApiDouble:
         broken: whether it never gets ready.
         canary_share: percentage that a canary really gets, None for what was asked.
         pods: pods by component, all Ready but for those that are leaving or starting.
+        left_over: further ones of a revision that gets no traffic any more.
         objects: what was applied, by path.
         groups: API groups that are served.
         refused: what admission says of an object, by path.
@@ -34,14 +37,15 @@ class ApiDouble:
         self.broken = False
         self.canary_share: int | None = None
         self.pods = {"transformer": 1, "predictor": 1}
-        self.leaving = self.starting = 0
+        self.leaving = self.starting = self.left_over = 0
         self.objects: dict[str, dict[str, Any]] = {}
         self.groups = ["apps", "serving.kserve.io"]
         self.refused: dict[str, str] = {}
         self.warned: dict[str, str] = {}
         self.log: list[str] = []
         self._looks = 0
-        self._revision = 0
+        self._templates: list[str] = []
+        self._rolled_out = 1
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -78,6 +82,9 @@ class ApiDouble:
         if path.endswith("/pods"):
             component = query["labelSelector"][0].rsplit("component=", 1)[1]
             return 200, {"kind": "PodList", "items": self._pods(component)}
+        if path == REVISIONS:
+            names = [_revision(number) for number in range(1, len(self._templates) + 1)]
+            return 200, {"kind": "RevisionList", "items": [{"metadata": {"name": name}} for name in names]}
         if path not in self.objects:
             return 404, {"kind": "Status", "code": 404}
         if method == "DELETE":
@@ -88,19 +95,19 @@ class ApiDouble:
         if isinstance(body, dict):
             self.objects[path] = body
         else:
-            spec = self.objects[path]["spec"]["predictor"]
             for operation in body:
-                if operation["path"].endswith("/canaryTrafficPercent"):
-                    spec.pop("canaryTrafficPercent", None)
-                    if operation["op"] == "add":
-                        spec["canaryTrafficPercent"] = operation["value"]
-                else:
-                    spec["containers"][0]["env"].append(operation["value"])
+                _change(self.objects[path], operation)
         if path == SERVICE:
             self._looks = 0
-            changed = self.objects[path]["metadata"]
-            changed["generation"] = changed.get("generation", 0) + 1
-            self._revision = 1 + sum(v["name"] == "E2E_RUN" for v in _predictor_env(self.objects[path]))
+            changed = self.objects[path]
+            changed["metadata"]["generation"] = changed["metadata"].get("generation", 0) + 1
+            predictor = dict(changed["spec"]["predictor"])
+            share = predictor.pop("canaryTrafficPercent", None)
+            template = json.dumps(predictor, sort_keys=True)
+            if self._templates[-1:] != [template]:
+                self._templates.append(template)
+            if share is None:
+                self._rolled_out = len(self._templates)
         return self.objects[path]
 
     def _inference_service(self) -> dict[str, Any]:
@@ -112,29 +119,29 @@ class ApiDouble:
             "conditions": CONDITIONS[state],
             "observedGeneration": 1,  # as KServe 0.20 leaves it
             "url": "http://sentiment.sentiment.example.com",
-            "components": {"predictor": {"traffic": self._traffic(document)}, "transformer": {}},
+            "components": {"predictor": {"traffic": self._traffic(document)}, "transformer": {"traffic": _ALL}},
         }
         return document | {"status": status}
 
     def _pods(self, component: str) -> list[dict[str, Any]]:
-        pods = [_pod(component, number) for number in range(self.pods[component])]
+        revision = self._rolled_out if component == "predictor" else 1
+        pods = [_pod(component, revision, number) for number in range(self.pods[component])]
         for pod in pods[: self.leaving]:
             pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         for pod in pods[self.leaving : self.leaving + self.starting]:
             pod["status"]["conditions"][0]["status"] = "False"
-        return pods
+        return pods + [_pod(component, 0, number) for number in range(self.left_over)]
 
     def _traffic(self, document: dict[str, Any]) -> list[dict[str, Any]]:
-        newest = f"sentiment-predictor-{self._revision:05}"
+        newest = len(self._templates)
         asked = document["spec"]["predictor"].get("canaryTrafficPercent")
-        if asked is None or self._revision == 1:
-            return [{"latestRevision": True, "percent": 100, "revisionName": newest}]
-        share = self.canary_share if self.canary_share is not None else asked
-        former = f"sentiment-predictor-{self._revision - 1:05}"
-        return [
-            {"latestRevision": True, "percent": share, "revisionName": newest},
-            {"latestRevision": False, "percent": 100 - share, "revisionName": former, "tag": "prev"},
-        ]
+        if asked is None or newest == self._rolled_out:
+            return [{"latestRevision": True, "percent": 100, "revisionName": _revision(newest)}]
+        share = asked if self.canary_share is None else self.canary_share
+        former = {
+            "latestRevision": False, "percent": 100 - share, "revisionName": _revision(self._rolled_out), "tag": "prev",
+        }  # fmt: skip
+        return [{"latestRevision": True, "percent": share, "revisionName": _revision(newest)}, former]
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         outer = self
@@ -172,14 +179,31 @@ class ApiDouble:
         self._thread.join()
 
 
-def _predictor_env(document: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = document["spec"]["predictor"]["containers"][0]["env"]
-    return found
+def _change(document: dict[str, Any], operation: dict[str, Any]) -> None:
+    """Do one operation of a JSON patch."""
+    *way, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
+    place: Any = document
+    for part in way:
+        place = place[int(part)] if isinstance(place, list) else place[part]
+    if operation["op"] == "remove":
+        del place[last]
+    elif last == "-":
+        place.append(operation["value"])
+    else:
+        place[last] = operation["value"]
 
 
-def _pod(component: str, number: int) -> dict[str, Any]:
+def _revision(number: int, component: str = "predictor") -> str:
+    return f"sentiment-{component}-{number:05}"
+
+
+def _pod(component: str, revision: int, number: int) -> dict[str, Any]:
+    name = _revision(revision, component)
     return {
-        "metadata": {"name": f"sentiment-{component}-00001-deployment-{number}", "labels": {"component": component}},
+        "metadata": {
+            "name": f"{name}-deployment-{number}",
+            "labels": {"component": component, "serving.knative.dev/revision": name},
+        },
         "spec": {"containers": []},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
     }

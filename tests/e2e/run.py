@@ -7,27 +7,63 @@ rendering. Takes about half an hour, most of it waiting for scale-down.
 """
 
 import argparse
+import copy
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
-from e2e.admission import Combination, combinations, everything_admitted
 from e2e.checks import (
-    CheckError,
-    Limits,
-    Load,
-    answers_and_caches,
-    canary_and_promotion,
-    k6_spike,
-    scale_down,
-    scale_out,
+    admission,
+    answers,
+    confinement,
+    connections,
+    faults,
+    gateway_rules,
+    observed,
+    revisions,
+    rotation,
+    scaling,
 )
 from e2e.cluster import Cluster, ClusterError, Document
 from e2e.gateway import Gateway
+from e2e.stage import Check, CheckError, Limits, Load, Stage
+from kubernetes.client.exceptions import ApiException
 
 from manifests.render import parse_settings, render
+
+# In this order: what later ones rest on comes first, what takes pods away last.
+CHECKS: Mapping[str, Check] = {
+    "admission": admission.everything_admitted,
+    "answer and cache": answers.answers_and_caches,
+    "paths": gateway_rules.paths,
+    "unreachable": confinement.predictor_unreachable,
+    "restricted": confinement.pods_are_restricted,
+    "broken HTTP": connections.nothing_hidden_is_answered,
+    "idle connections": connections.idle_connections_survive,
+    "sizes and rates": gateway_rules.sizes_and_rates,
+    "api key": gateway_rules.api_key,
+    "jwt": gateway_rules.jwt,
+    "metrics": observed.metrics_scraped,
+    "canary": revisions.canary_and_promotion,
+    "rollback": revisions.rollback,
+    "scale-out": scaling.scale_out,
+    "scale-down": scaling.scale_down,
+    "predictor killed": faults.predictor_killed,
+    "redis killed": faults.redis_killed,
+    "secret rotation": rotation.secret,
+    "no DNS": faults.dns_dead,
+    "overflow": faults.overflow,
+    "drain": faults.drain,
+    "traces": observed.traces_cross_pods,
+    "scale to zero": scaling.scale_to_zero_and_back,
+}
+# Shorter than what serves people well: pods go as soon as Knative may let them.
+HASTE = {
+    "autoscaling.knative.dev/window": "15s",
+    "autoscaling.knative.dev/scale-down-delay": "0s",
+}
 
 
 def run(
@@ -35,15 +71,17 @@ def run(
     documents: Sequence[Document],
     *,
     gateway_url: str | None,
+    checks: Mapping[str, Check] = CHECKS,
     keep: bool = False,
     limits: Limits | None = None,
-    load: Load = k6_spike,
-    offered: Sequence[Combination] = (),
+    load: Load = scaling.k6_spike,
+    offered: Sequence[admission.Combination] = (),
     say: Callable[[str], object] = print,
 ) -> bool:
     """Do everything; say a line for each check and whether all held. What was applied goes again unless ``keep``."""
     limits = limits or Limits()
     namespaces = [document for document in documents if document["kind"] == "Namespace"]
+    began_s = time.monotonic()
     try:
         cluster.apply(namespaces)
         cluster.ensure_cache_secret()
@@ -51,17 +89,17 @@ def run(
         cluster.wait_ready(timeout_s=limits.ready_s)
         scheme, host = cluster.url()
         url = gateway_url or f"{scheme}://{cluster.gateway_address()}"
-        gateway = Gateway(url=url, host=host, authority=cluster.gateway_authority())
-        pods = {component: max(1, cluster.ready_pods(component)) for component in ("transformer", "predictor")}
-        checks: dict[str, Callable[[], str]] = {
-            "admission": lambda: everything_admitted(cluster, offered),
-            "answer and cache": lambda: answers_and_caches(gateway),
-            "canary": lambda: canary_and_promotion(cluster, gateway, limits),
-            "scale-out": lambda: scale_out(cluster, gateway, limits, load),
-            "scale-down": lambda: scale_down(cluster, gateway, limits, to=pods),
-        }
-        results = [_checked(name, check, say) for name, check in checks.items()]
-    except ClusterError as error:
+        stage = Stage(
+            cluster=cluster,
+            gateway=Gateway(url=url, host=host, authority=cluster.gateway_authority()),
+            limits=limits,
+            load=load,
+            offered=offered,
+            at_rest={component: max(1, cluster.ready_pods(component)) for component in ("transformer", "predictor")},
+        )
+        say(f"ready {time.monotonic() - began_s:24.0f} s")
+        results = [_checked(name, lambda check=check: check(stage), say) for name, check in checks.items()]
+    except (ClusterError, ApiException) as error:
         say(f"FAIL  install     {error}")
         return False
     finally:
@@ -71,12 +109,24 @@ def run(
     return all(results)
 
 
+def hastened(documents: Sequence[Document]) -> list[Document]:
+    """Give the objects with shorter times before pods go."""
+    found = [copy.deepcopy(dict(document)) for document in documents]
+    for document in found:
+        if document["kind"] == "InferenceService":
+            for component in ("transformer", "predictor"):
+                document["spec"][component]["annotations"] |= HASTE
+    return found
+
+
 def _checked(name: str, check: Callable[[], str], say: Callable[[str], object]) -> bool:
     began_s = time.monotonic()
     try:
         said, word = check(), "ok  "
     except (CheckError, ClusterError) as error:
         said, word = str(error), "FAIL"
+    except ApiException as error:
+        said, word = f"the API server answered {error.status}: {str(error.body)[:300]}", "FAIL"
     say(f"{word}  {name:<18}{time.monotonic() - began_s:6.0f} s  {said}")
     return word == "ok  "
 
@@ -90,14 +140,28 @@ def main() -> int:
     parser.add_argument("--kubeconfig", type=Path)
     parser.add_argument("--context")
     parser.add_argument("--gateway", metavar="URL", help="the gateway's address, if its Service has none")
+    parser.add_argument(
+        "--only", action="append", default=[], choices=CHECKS, metavar="CHECK", help=f"of {', '.join(CHECKS)}"
+    )
+    parser.add_argument("--skip", action="append", default=[], choices=CHECKS, metavar="CHECK")
+    parser.add_argument("--haste", action="store_true", help="let pods go within seconds, not minutes, after load")
     parser.add_argument("--keep", action="store_true", help="leave everything in place")
     arguments = parser.parse_args()
     text = render(arguments.overlay, arguments.component, parse_settings("\n".join(arguments.set)))
     documents = [document for document in yaml.safe_load_all(text) if document]
     cluster = Cluster(kubeconfig=arguments.kubeconfig, context=arguments.context)
     held = run(
-        cluster, documents, gateway_url=arguments.gateway, keep=arguments.keep, offered=list(combinations())
-    )  # fmt: skip
+        cluster,
+        hastened(documents) if arguments.haste else documents,
+        gateway_url=arguments.gateway,
+        checks={
+            name: check
+            for name, check in CHECKS.items()
+            if name not in arguments.skip and (name in arguments.only or not arguments.only)
+        },
+        keep=arguments.keep,
+        offered=list(admission.combinations()),
+    )
     return 0 if held else 1
 
 
