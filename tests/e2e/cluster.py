@@ -158,7 +158,12 @@ class Cluster:
         It may still be so from before a change: KServe 0.20 leaves ``observedGeneration`` at the first one. Who changes
         something waits for what the change brings.
         """
-        self.wait(self.is_ready, timeout_s=timeout_s, what=self.not_ready)
+        self.wait(lambda: self.is_ready() and self._settled(), timeout_s=timeout_s, what=self.not_ready)
+
+    def _settled(self) -> bool:
+        """Say whether the newest revision of each component has all traffic."""
+        shares = {component: self.traffic(component) for component in ("transformer", "predictor")}
+        return all(traffic == {self.revisions(name)[-1]: 100} for name, traffic in shares.items() if traffic)
 
     def is_ready(self) -> bool:
         """Say whether the InferenceService is Ready."""

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from e2e.gateway import Gateway, ask_on
-from e2e.stage import CheckError, Stage
+from e2e.stage import CheckError, Stage, none_fails
 from support.connection_cases import CASES, INNER, Case, expected
 
 _IDLE_CONNECTIONS = 24
-_QUIET_S = 3.0
+_QUIET_S = 1.0
 # What stands for a body in a case: a sized one, a chunk, all of a chunk but its first byte.
 _BODY = re.compile(
     rb"content-length: %\((?:hit|miss)_length\)d\r\n\r\n%\((?:hit|miss)\)b"
@@ -31,7 +31,7 @@ class Sent(NamedTuple):
 
 
 def nothing_hidden_is_answered(stage: Stage) -> str:
-    """Every case of broken HTTP, through gateway and queue-proxy: answers in order, none for what hides in a body."""
+    """Broken HTTP through gateway and queue-proxy: answers in order, none for what hides, and no harm to others."""
     gateway = stage.gateway
     answers = _answers(gateway)
     wrong: list[str] = []
@@ -40,7 +40,7 @@ def nothing_hidden_is_answered(stage: Stage) -> str:
     def ask(case: Case) -> list[tuple[str, bytes]]:
         return _exchange(gateway, _fill(case, gateway.host).data)
 
-    with ThreadPoolExecutor(8) as several:
+    with none_fails(gateway, per_s=100) as others, ThreadPoolExecutor(8) as several:
         for case, said in zip(CASES, several.map(ask, CASES), strict=True):
             sentence = _judge(case, _fill(case, gateway.host), said, answers)
             if sentence:
@@ -51,24 +51,24 @@ def nothing_hidden_is_answered(stage: Stage) -> str:
         wrong.append("the service does not answer any more")
     if wrong:
         raise CheckError("; ".join(wrong))
-    return f"{len(CASES)} cases: {served} answers, {refused} refusals, in order, none for a hidden request"
+    words = f"{len(CASES)} cases: {served} answers, {refused} refusals, in order, none for a hidden request"
+    return f"{words}; of {others.asked} requests of others none failed"
 
 
 def _judge(case: Case, sent: Sent, said: Sequence[tuple[str, bytes]], answers: dict[str, bytes]) -> str | None:
-    # A gateway may refuse more than the service does, never less; its own refusal ends the connection.
+    # A gateway refuses some of what the service takes, and mends some of what it refuses: what counts is that there
+    # are no more answers than requests, and whose they are.
     wanted, _ = expected(case.answers)
     statuses = [status for status, _ in said]
-    if len(said) > len(wanted):
+    if len(said) > len(wanted) or "500" in statuses:
         return f"{statuses} for {case.answers}"
-    if any(status == "500" for status in statuses):
-        return f"{statuses}"
     whose = {body: text for text, body in answers.items()}
     order = []
-    for (status, body), (want, _) in zip(said, wanted, strict=False):
-        if status != "200":
-            continue
+    for status, body in said:
         text = whose.get(body)
-        if want != "200" or text is None or text == sent.hidden or text not in sent.texts:
+        if status != "200" or (text is None and sent.data.startswith(b"GET ")):
+            continue
+        if text not in sent.texts:
             return f"{statuses} for {case.answers}, one of them for {text!r}"
         order.append(sent.texts.index(text))
     if order != sorted(set(order)):
@@ -134,7 +134,8 @@ def _exchange(gateway: Gateway, data: bytes) -> list[tuple[str, bytes]]:
 
 def _split(said: bytes) -> list[tuple[str, bytes]]:
     found = []
-    while said:
+    # What is no HTTP/1 answers HTTP/2, to whom its preface was sent.
+    while said.startswith(b"HTTP/1."):
         head, _, said = said.partition(b"\r\n\r\n")
         lines = head.decode("latin-1").lower().split("\r\n")
         headers = dict(line.partition(": ")[::2] for line in lines[1:])

@@ -14,7 +14,8 @@ def _canary(percent: int) -> list[dict[str, Any]]:
         {
             "op": "add",
             "path": "/spec/predictor/containers/0/env/-",
-            "value": {"name": "E2E_RUN", "value": str(time.time_ns())},
+            # One name twice is refused.
+            "value": {"name": f"E2E_RUN_{time.time_ns()}", "value": "canary"},
         },
     ]
 
