@@ -61,7 +61,7 @@ CHECKS: Mapping[str, Check] = {
 }
 _FIRST_ANSWER_S = 60
 # On one small node pods have to make room for each other: they ask for less, and go as soon as Knative may let them.
-QUICK = {"autoscaling.knative.dev/window": "15s", "autoscaling.knative.dev/scale-down-delay": "0s"}
+QUICK = {"autoscaling.knative.dev/window": "15s", "autoscaling.knative.dev/scale-down-delay": "60s"}
 LITTLE_CPU = "40m"
 
 
