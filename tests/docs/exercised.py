@@ -55,16 +55,6 @@ MAKE = {
     ),
     "images-platforms": Covered(
         "manifests.images.platforms",
-        "tests/manifests/test_platforms.py::test_pinned_versions_that_are_the_same_everywhere_pass",
-        "the index",
-    ),
-    "images-check": Covered(
-        "check.py",
-        f"{_IMAGES}::test_predictor_answers_without_what_its_image_leaves_out",
-        "root, buildah, debootstrap, minutes",
-    ),
-    "images-platforms": Covered(
-        "manifests.images.platforms",
         "tests/manifests/test_platforms.py::test_what_one_platform_alone_gets_is_named",
         "uv and the package index",
     ),

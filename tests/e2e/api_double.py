@@ -13,7 +13,9 @@ import yaml
 CONDITIONS = json.loads((Path(__file__).parent / "recorded" / "conditions.json").read_text())
 PODS = "/api/v1/namespaces/sentiment/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/sentiment/deployments/sentiment-"
+_ALL = [{"latestRevision": True, "percent": 100, "revisionName": "sentiment-transformer-00001"}]
 SERVICE = "/apis/serving.kserve.io/v1beta1/namespaces/sentiment/inferenceservices/sentiment"
+REVISIONS = "/apis/serving.knative.dev/v1/namespaces/sentiment/revisions"
 
 
 class ApiDouble:
@@ -26,6 +28,7 @@ class ApiDouble:
         pods: pods by component, all Ready but for those that are leaving or starting.
         rolls: whether a Deployment replaces its pods after a change.
         deleted: names of pods that were deleted; others take their places.
+        left_over: further ones of a revision that gets no traffic any more.
         objects: what was applied, by path.
         groups: API groups that are served.
         refused: what admission says of an object, by path.
@@ -38,7 +41,7 @@ class ApiDouble:
         self.broken = False
         self.canary_share: int | None = None
         self.pods = {"transformer": 1, "predictor": 1}
-        self.leaving = self.starting = 0
+        self.leaving = self.starting = self.left_over = 0
         self.rolls = True
         self.deleted: list[str] = []
         self.objects: dict[str, dict[str, Any]] = {}
@@ -47,7 +50,8 @@ class ApiDouble:
         self.warned: dict[str, str] = {}
         self.log: list[str] = []
         self._looks = 0
-        self._revision = 0
+        self._templates: list[str] = []
+        self._rolled_out = 1
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -81,10 +85,11 @@ class ApiDouble:
     def _look(self, method: str, path: str, query: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
         if path == "/apis/":
             return 200, {"kind": "APIGroupList", "groups": [_group(name) for name in self.groups]}
-        if path == PODS:
+        if path in (PODS, REVISIONS):
             _, chosen, component = query["labelSelector"][0].rpartition("component=")
             named = [component] if chosen else list(self.pods)
-            return 200, {"kind": "PodList", "items": [pod for name in named for pod in self._pods(name)]}
+            make = self._pods if path == PODS else self._revisions
+            return 200, {"kind": "List", "items": [each for name in named for each in make(name)]}
         if method == "DELETE":
             return self._delete(path)
         if path.removeprefix(DEPLOYMENTS) in self.pods:
@@ -106,25 +111,21 @@ class ApiDouble:
             self.objects[path] = body
         else:
             for operation in body:
-                self._operate(operation)
+                _change(self.objects[path], operation)
+                if path == SERVICE and operation["path"].endswith("/minReplicas"):
+                    self.pods[operation["path"].split("/")[2]] = operation["value"]
         if path == SERVICE:
             self._looks = 0
-            changed = self.objects[path]["metadata"]
-            changed["generation"] = changed.get("generation", 0) + 1
-            self._revision = 1 + sum(v["name"] == "E2E_RUN" for v in _predictor_env(self.objects[path]))
+            changed = self.objects[path]
+            changed["metadata"]["generation"] = changed["metadata"].get("generation", 0) + 1
+            predictor = dict(changed["spec"]["predictor"])
+            share = predictor.pop("canaryTrafficPercent", None)
+            template = json.dumps(predictor, sort_keys=True)
+            if self._templates[-1:] != [template]:
+                self._templates.append(template)
+            if share is None:
+                self._rolled_out = len(self._templates)
         return self.objects[path]
-
-    def _operate(self, operation: dict[str, Any]) -> None:
-        _, _, component, *_, field = operation["path"].split("/")
-        spec = self.objects[SERVICE]["spec"][component]
-        if field == "-":
-            spec["containers"][0]["env"].append(operation["value"])
-        elif operation["op"] == "remove":
-            spec.pop(field, None)
-        else:
-            spec[field] = operation["value"]
-            if field == "minReplicas":
-                self.pods[component] = operation["value"]
 
     def _deployment(self, component: str) -> dict[str, Any]:
         count = self.pods[component]
@@ -149,30 +150,34 @@ class ApiDouble:
             "conditions": CONDITIONS[state],
             "observedGeneration": 1,  # as KServe 0.20 leaves it
             "url": "http://sentiment.sentiment.example.com",
-            "components": {"predictor": {"traffic": self._traffic(document)}, "transformer": {}},
+            "components": {"predictor": {"traffic": self._traffic(document)}, "transformer": {"traffic": _ALL}},
         }
         return document | {"status": status}
 
     def _pods(self, component: str) -> list[dict[str, Any]]:
+        revision = self._rolled_out if component == "predictor" else 1
         first = sum(component in name for name in self.deleted)
-        pods = [_pod(component, first + number) for number in range(self.pods[component])]
+        pods = [_pod(component, revision, first + number) for number in range(self.pods[component])]
         for pod in pods[: self.leaving]:
             pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         for pod in pods[self.leaving : self.leaving + self.starting]:
             pod["status"]["conditions"][0]["status"] = "False"
-        return pods
+        return pods + [_pod(component, 0, number) for number in range(self.left_over)]
+
+    def _revisions(self, component: str) -> list[dict[str, Any]]:
+        newest = len(self._templates) if component == "predictor" else 1
+        return [{"metadata": {"name": _revision(number, component)}} for number in range(1, newest + 1)]
 
     def _traffic(self, document: dict[str, Any]) -> list[dict[str, Any]]:
-        newest = f"sentiment-predictor-{self._revision:05}"
+        newest = len(self._templates)
         asked = document["spec"]["predictor"].get("canaryTrafficPercent")
-        if asked is None or self._revision == 1:
-            return [{"latestRevision": True, "percent": 100, "revisionName": newest}]
-        share = self.canary_share if self.canary_share is not None else asked
-        former = f"sentiment-predictor-{self._revision - 1:05}"
-        return [
-            {"latestRevision": True, "percent": share, "revisionName": newest},
-            {"latestRevision": False, "percent": 100 - share, "revisionName": former, "tag": "prev"},
-        ]
+        if asked is None or newest == self._rolled_out:
+            return [{"latestRevision": True, "percent": 100, "revisionName": _revision(newest)}]
+        share = asked if self.canary_share is None else self.canary_share
+        former = {
+            "latestRevision": False, "percent": 100 - share, "revisionName": _revision(self._rolled_out), "tag": "prev",
+        }  # fmt: skip
+        return [{"latestRevision": True, "percent": share, "revisionName": _revision(newest)}, former]
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         outer = self
@@ -210,14 +215,31 @@ class ApiDouble:
         self._thread.join()
 
 
-def _predictor_env(document: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = document["spec"]["predictor"]["containers"][0]["env"]
-    return found
+def _change(document: dict[str, Any], operation: dict[str, Any]) -> None:
+    """Do one operation of a JSON patch."""
+    *way, last = [part.replace("~1", "/") for part in operation["path"].split("/")[1:]]
+    place: Any = document
+    for part in way:
+        place = place[int(part)] if isinstance(place, list) else place[part]
+    if operation["op"] == "remove":
+        del place[last]
+    elif last == "-":
+        place.append(operation["value"])
+    else:
+        place[last] = operation["value"]
 
 
-def _pod(component: str, number: int) -> dict[str, Any]:
+def _revision(number: int, component: str = "predictor") -> str:
+    return f"sentiment-{component}-{number:05}"
+
+
+def _pod(component: str, revision: int, number: int) -> dict[str, Any]:
+    name = _revision(revision, component)
     return {
-        "metadata": {"name": f"sentiment-{component}-00001-deployment-{number}", "labels": {"component": component}},
+        "metadata": {
+            "name": f"{name}-deployment-{number}",
+            "labels": {"component": component, "serving.knative.dev/revision": name},
+        },
         "spec": {"containers": []},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
     }

@@ -8,8 +8,8 @@ import threading
 import time
 import urllib.parse
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,9 +22,18 @@ class Reply:
     """An answer: status 0 when there was none."""
 
     status: int
-    cache: str | None
-    version: str | None
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cache(self) -> str | None:
+        """Whether the answer came from the cache."""
+        return self.headers.get("x-cache")
+
+    @property
+    def version(self) -> str | None:
+        """Which model answered."""
+        return self.headers.get("x-model-version")
 
     def predictions(self) -> list[Any]:
         """Give the predictions."""
@@ -47,27 +56,50 @@ class Gateway:
         self.authority = authority
         self._parts = urllib.parse.urlsplit(self.url)
 
-    def post(self, texts: Sequence[str]) -> Reply:
+    def post(self, texts: Sequence[str], headers: Mapping[str, str] | None = None) -> Reply:
         """Post texts to ``/predict``."""
-        connection = self._connection()
+        return self.ask("POST", "/predict", json.dumps({"text": texts}), headers)
+
+    def ask(
+        self, method: str, target: str, body: str | bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Send one request on a connection of its own, its target as it is; the header ``host`` may be another's."""
+        connection = self.connection()
         try:
-            connection.request("POST", "/predict", json.dumps({"text": texts}), {"host": self.host})
-            answer = connection.getresponse()
-            return Reply(
-                status=answer.status,
-                cache=answer.headers.get("x-cache"),
-                version=answer.headers.get("x-model-version"),
-                body=answer.read(),
-            )
-        except (OSError, http.client.HTTPException):
-            return Reply(status=0, cache=None, version=None, body=b"")
+            return ask_on(connection, method, target, body, {"host": self.host, **(headers or {})})
         finally:
             connection.close()
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def connection(self) -> http.client.HTTPConnection:
+        """Give a connection that opens when it is used."""
         if self._parts.scheme == "https":
             return _NamedConnection(self._parts.netloc, name=self.host, authority=self.authority)
         return http.client.HTTPConnection(self._parts.netloc, timeout=_PATIENCE_S)
+
+
+def ask_on(
+    connection: http.client.HTTPConnection,
+    method: str,
+    target: str,
+    body: str | bytes | None,
+    headers: Mapping[str, str],
+) -> Reply:
+    """Send one request on a connection."""
+    try:
+        # http.client refuses targets that no client should send.
+        connection._validate_path = lambda _url: None  # type: ignore[attr-defined]
+        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        content = body.encode() if isinstance(body, str) else body
+        if content is not None:
+            connection.putheader("content-length", str(len(content)))
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders(content)
+        answer = connection.getresponse()
+        said = {name.lower(): value for name, value in answer.headers.items()}
+        return Reply(status=answer.status, body=answer.read(), headers=said)
+    except (OSError, http.client.HTTPException):
+        return Reply(status=0, body=b"")
 
 
 class _NamedConnection(http.client.HTTPConnection):
@@ -87,14 +119,31 @@ class _NamedConnection(http.client.HTTPConnection):
 
 
 class Trickle:
-    """Posts new texts at a steady pace until the block ends; counts the statuses."""
+    """Posts at a steady pace until the block ends; counts the statuses.
 
-    def __init__(self, gateway: Gateway, *, per_s: float = 5.0) -> None:
+    Args:
+        gateway: who is asked.
+        per_s: requests a second, one after another.
+        text: what is asked; None for a new text each time.
+
+    Attributes:
+        statuses: how often each came; 0 is no answer.
+        unexplained: refusals that did not say when to come back.
+    """
+
+    def __init__(self, gateway: Gateway, *, per_s: float = 5.0, text: str | None = None) -> None:
         self._gateway = gateway
+        self._text = text
         self._pause_s = 1 / per_s
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.statuses: Counter[int] = Counter()
+        self.unexplained = 0
+
+    @property
+    def asked(self) -> int:
+        """How many requests there were."""
+        return sum(self.statuses.values())
 
     @property
     def failed(self) -> int:
@@ -116,6 +165,8 @@ class Trickle:
         number = 0
         while True:
             number += 1
-            self.statuses[self._gateway.post([f"a film like no other {mark} {number}"]).status] += 1
+            reply = self._gateway.post([self._text or f"a film like no other {mark} {number}"])
+            self.statuses[reply.status] += 1
+            self.unexplained += reply.status != 200 and "retry-after" not in reply.headers
             if self._over.wait(self._pause_s):
                 return

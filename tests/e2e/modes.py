@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from e2e import payload_log
+from e2e.checks import payload_log
 from e2e.cluster import Document
+from e2e.stage import Check
 
-Check = Callable[[], str]
 ANNOTATION = "serving.kserve.io/deploymentMode"
+_REVISIONS = "it waits for Knative's revisions"
 # Mode to the checks that say nothing there, and why. A check that is not named applies.
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     "Knative": {
@@ -15,6 +16,12 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
     },
     "Standard": {
         "canary": "`canaryTrafficPercent` is for Knative's revisions; `rollout` is what a change does here",
+        "rollback": _REVISIONS,
+        "secret rotation": _REVISIONS,
+        "traces": _REVISIONS,
+        "drain": f"{_REVISIONS}; `pods leave` is what an eviction does here",
+        "overflow": "no queue-proxy refuses anything",
+        "scale to zero": "a Deployment keeps one pod at least",
     },
 }
 NO_LOGGER = (

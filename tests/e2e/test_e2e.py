@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from e2e.admission import EXPECTED, combinations, everything_admitted
 from e2e.api_double import SERVICE, ApiDouble
-from e2e.checks import CheckError, Limits
+from e2e.checks.admission import EXPECTED, combinations, everything_admitted
 from e2e.cluster import Cluster, ClusterError, Document, in_order, path_of
 from e2e.gateway import Gateway, Trickle
 from e2e.modes import LEFT_OUT, NO_LOGGER
-from e2e.run import run
+from e2e.run import CHECKS, run
+from e2e.stage import CheckError, Combination, Limits, Stage
 from support.certificates import certificate
 from support.programs import require
 
@@ -26,6 +26,11 @@ from manifests.render import choices, render
 
 OFFERED = f"{SERVICE}-offered"
 FAST = Limits(ready_s=5, scale_out_s=5, scale_down_s=5)
+# What an API that only answers can stand for; the others need pods, policies and proxies.
+BY_API = {
+    name: CHECKS[name] for name in ("admission", "answer and cache", "canary", "rollback", "scale-out", "scale-down")
+}
+OF_STANDARD_MODE = {name: CHECKS[name] for name in ("rollout", "payload log", "pods leave")}
 
 
 class Service:
@@ -98,6 +103,11 @@ def documents(rendered: list[Document]) -> list[Document]:
     return copy.deepcopy(rendered)
 
 
+def offers(cluster: Cluster, *offered: Combination) -> Stage:
+    gateway = Gateway(url="http://127.0.0.1:9", host="x")
+    return Stage(cluster=cluster, gateway=gateway, limits=FAST, load=lambda _: 0, offered=offered, at_rest={})
+
+
 class Told:
     """Collects what the run says."""
 
@@ -117,7 +127,7 @@ def grows(api: ApiDouble, *, to: int) -> Callable[[Gateway], int]:
     def load(_: Gateway) -> int:
         api.pods["predictor"] = to
         time.sleep(1.5)
-        threading.Timer(0.5, api.pods.update, [{"predictor": 1}]).start()
+        threading.Timer(1.5, api.pods.update, [{"predictor": 1}]).start()
         return 0
 
     return load
@@ -127,9 +137,11 @@ def test_healthy_cluster_passes_every_check_and_is_left_as_found(
     api: ApiDouble, cluster: Cluster, service: Service, documents: list[Document]
 ) -> None:
     told = Told()
-    assert run(cluster, documents, gateway_url=service.url, limits=FAST, load=grows(api, to=3), say=told), told.lines
-    names = ["admission", "answer and cache", "canary", "scale-out", "scale-down"]
-    assert [line[6:24].strip() for line in told.lines[:-1] if line.startswith("ok")] == names
+    checks = {**BY_API, **OF_STANDARD_MODE}
+    assert run(
+        cluster, documents, gateway_url=service.url, checks=checks, limits=FAST, load=grows(api, to=3), say=told
+    ), told.lines
+    assert [line[6:24].strip() for line in told.lines if line.startswith("ok")] == list(BY_API)
     left_out = {**LEFT_OUT["Knative"], "payload log": NO_LOGGER}
     assert {line for line in told.lines if line.startswith("left out")} == {
         f"left out: {name}, since {reason}" for name, reason in left_out.items()
@@ -154,7 +166,7 @@ def test_service_that_never_gets_ready_fails_with_the_clusters_reason(
     api.broken = True
     told = Told()
     limits = Limits(ready_s=0.3, scale_out_s=1, scale_down_s=1)
-    assert not run(cluster, documents, gateway_url=service.url, limits=limits, say=told)
+    assert not run(cluster, documents, gateway_url=service.url, checks=BY_API, limits=limits, say=told)
     assert "401 Unauthorized" in told.failed()[0]
     assert api.objects == {}
 
@@ -164,7 +176,9 @@ def test_cache_that_does_not_hit_is_found(
 ) -> None:
     service.caches = False
     told = Told()
-    assert not run(cluster, documents, gateway_url=service.url, limits=FAST, load=grows(api, to=3), say=told)
+    assert not run(
+        cluster, documents, gateway_url=service.url, checks=BY_API, limits=FAST, load=grows(api, to=3), say=told
+    )
     assert ["answer and cache" in line for line in told.failed()] == [True]
 
 
@@ -173,7 +187,9 @@ def test_canary_with_the_wrong_share_is_found(
 ) -> None:
     api.canary_share = 50
     told = Told()
-    assert not run(cluster, documents, gateway_url=service.url, limits=FAST, load=grows(api, to=3), say=told)
+    assert not run(
+        cluster, documents, gateway_url=service.url, checks=BY_API, limits=FAST, load=grows(api, to=3), say=told
+    )
     assert "50" in told.failed()[0]
 
 
@@ -181,13 +197,15 @@ def test_load_that_brings_no_pods_is_found(
     api: ApiDouble, cluster: Cluster, service: Service, documents: list[Document]
 ) -> None:
     told = Told()
-    assert not run(cluster, documents, gateway_url=service.url, limits=FAST, load=grows(api, to=1), say=told)
+    assert not run(
+        cluster, documents, gateway_url=service.url, checks=BY_API, limits=FAST, load=grows(api, to=1), say=told
+    )
     assert "never more" in told.failed()[0]
 
 
 def test_load_that_fails_its_thresholds_is_found(cluster: Cluster, service: Service, documents: list[Document]) -> None:
     told = Told()
-    assert not run(cluster, documents, gateway_url=service.url, limits=FAST, load=lambda _: 99, say=told)
+    assert not run(cluster, documents, gateway_url=service.url, checks=BY_API, limits=FAST, load=lambda _: 99, say=told)
     assert "ended with 99" in told.failed()[0]
 
 
@@ -198,22 +216,41 @@ def test_requests_lost_while_pods_leave_are_found(
         api.pods["predictor"] = 3
         time.sleep(1.2)
         service.status = 503
-        threading.Timer(1.0, api.pods.update, [{"predictor": 1}]).start()
+        threading.Timer(2.0, api.pods.update, [{"predictor": 1}]).start()
         return 0
 
     told = Told()
-    assert not run(cluster, documents, gateway_url=service.url, limits=FAST, load=load, say=told)
+    assert not run(cluster, documents, gateway_url=service.url, checks=BY_API, limits=FAST, load=load, say=told)
     assert ["scale-down" in line and "503" in line for line in told.failed()] == [True]
 
 
 def test_keep_leaves_everything(api: ApiDouble, cluster: Cluster, service: Service, documents: list[Document]) -> None:
-    run(cluster, documents, gateway_url=service.url, keep=True, limits=FAST, load=grows(api, to=3), say=Told())
+    run(
+        cluster,
+        documents,
+        gateway_url=service.url,
+        checks=BY_API,
+        keep=True,
+        limits=FAST,
+        load=grows(api, to=3),
+        say=Told(),
+    )
     assert SERVICE in api.objects
 
 
-def test_pods_that_leave_or_start_do_not_count(cluster: Cluster, api: ApiDouble) -> None:
+def test_pods_that_leave_or_start_do_not_count(cluster: Cluster, api: ApiDouble, documents: list[Document]) -> None:
+    cluster.apply(documents)
     api.pods["predictor"] = 4
     api.leaving, api.starting = 1, 1
+    assert cluster.ready_pods("predictor") == 2
+
+
+def test_pods_of_a_revision_without_traffic_do_not_count(
+    cluster: Cluster, api: ApiDouble, documents: list[Document]
+) -> None:
+    cluster.apply(documents)
+    api.pods["predictor"] = 2
+    api.left_over = 3
     assert cluster.ready_pods("predictor") == 2
 
 
@@ -232,7 +269,7 @@ def test_gateway_without_an_address_is_said(cluster: Cluster, api: ApiDouble) ->
 
 def test_every_combination_is_offered_and_none_kept(api: ApiDouble, cluster: Cluster) -> None:
     require("kubectl", package="kubernetes-client")
-    said = everything_admitted(cluster, [("local", ()), ("local", ("monitoring-azure",))])
+    said = everything_admitted(offers(cluster, ("local", ()), ("local", ("monitoring-azure",))))
     assert api.objects == {}
     assert f"PATCH {OFFERED}" in api.log
     assert said.endswith(
@@ -246,13 +283,13 @@ def test_what_admission_says_of_an_object_is_found(api: ApiDouble, cluster: Clus
     require("kubectl", package="kubernetes-client")
     getattr(api, way)[OFFERED] = "no such thing"
     with pytest.raises(CheckError, match=f"^local: {OFFERED}: .*no such thing"):
-        everything_admitted(cluster, [("local", ())])
+        everything_admitted(offers(cluster, ("local", ())))
 
 
 def test_a_warning_that_is_expected_is_no_objection(api: ApiDouble, cluster: Cluster) -> None:
     require("kubectl", package="kubernetes-client")
     api.warned[OFFERED] = f"configured AuthorizationPolicy {EXPECTED[0]}; it is recommended to name the port"
-    assert "without a warning" in everything_admitted(cluster, [("local", ())])
+    assert "without a warning" in everything_admitted(offers(cluster, ("local", ())))
 
 
 def test_every_overlay_and_every_component_is_offered() -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 from e2e.api_double import SERVICE, ApiDouble
-from e2e.checks import CheckError, Limits
+from e2e.checks.standard import pods_leave, rollout
 from e2e.cluster import Cluster, ClusterError, Document
 from e2e.elsewhere import moved
 from e2e.gateway import Gateway
 from e2e.run import run
-from e2e.standard_checks import pods_leave, rollout
-from e2e.test_e2e import FAST, Service, Told, grows
+from e2e.stage import CheckError, Limits, Stage
+from e2e.test_e2e import BY_API, FAST, OF_STANDARD_MODE, Service, Told, grows
 from e2e.ways_in import way_in
 from support.programs import require
 
@@ -68,8 +68,9 @@ def applied(api: ApiDouble, rendered: Rendered) -> None:
     api.pods = {"transformer": 2, "predictor": 2}
 
 
-def at(service: Service) -> Gateway:
-    return Gateway(url=service.url, host="sentiment.example.com")
+def stage(cluster: Cluster, service: Service, limits: Limits = FAST) -> Stage:
+    gateway = Gateway(url=service.url, host="sentiment.example.com")
+    return Stage(cluster=cluster, gateway=gateway, limits=limits, load=lambda _: 0, offered=(), at_rest={})
 
 
 def test_what_does_not_apply_is_left_out_by_name_and_the_rest_passes(
@@ -78,10 +79,14 @@ def test_what_does_not_apply_is_left_out_by_name_and_the_rest_passes(
     told = Told()
     documents = rendered("standard")
     api.pods = {"transformer": 2, "predictor": 2}
-    assert run(cluster, documents, gateway_url=service.url, limits=FAST, load=grows(api, to=3), say=told), told.lines
-    assert [line.split(",")[0] for line in told.lines[:2]] == ["left out: canary", "left out: payload log"]
-    names = ["admission", "answer and cache", "rollout", "scale-out", "scale-down", "pods leave"]
-    assert [line[6:24].strip() for line in told.lines[2:-1]] == names
+    checks = {**BY_API, **OF_STANDARD_MODE}
+    assert run(
+        cluster, documents, gateway_url=service.url, checks=checks, limits=FAST, load=grows(api, to=3), say=told
+    ), told.lines
+    left_out = [line.split(",")[0] for line in told.lines if line.startswith("left out")]
+    assert left_out == ["left out: canary", "left out: rollback", "left out: payload log"]
+    names = ["admission", "answer and cache", "scale-out", "scale-down", "rollout", "pods leave"]
+    assert [line[6:24].strip() for line in told.lines if line.startswith("ok")] == names
     assert service.hosts == {"sentiment.sentiment.example.com"}
     assert api.objects == {}
 
@@ -90,21 +95,21 @@ def test_what_does_not_apply_is_left_out_by_name_and_the_rest_passes(
 def test_rollout_that_costs_requests_is_found(cluster: Cluster, service: Service) -> None:
     service.status = 503
     with pytest.raises(CheckError, match="requests failed"):
-        rollout(cluster, at(service), FAST)
+        rollout(stage(cluster, service))
 
 
 @pytest.mark.usefixtures("applied")
 def test_rollout_that_does_not_end_is_found(api: ApiDouble, cluster: Cluster, service: Service) -> None:
     api.rolls = False
     with pytest.raises(ClusterError, match="sentiment-predictor-"):
-        rollout(cluster, at(service), Limits(ready_s=0.2))
+        rollout(stage(cluster, service, Limits(ready_s=0.2)))
 
 
 @pytest.mark.usefixtures("applied")
 def test_one_pod_of_each_is_deleted_while_another_is_there(api: ApiDouble, cluster: Cluster, service: Service) -> None:
     for part in ("transformer", "predictor"):
         api.objects[SERVICE]["spec"][part]["minReplicas"] = 1
-    said = pods_leave(cluster, at(service), FAST)
+    said = pods_leave(stage(cluster, service))
     assert said.endswith("none failed")
     assert ["transformer" in name for name in api.deleted] == [True, False]
     assert [api.objects[SERVICE]["spec"][part]["minReplicas"] for part in ("transformer", "predictor")] == [1, 1]
@@ -117,7 +122,7 @@ def test_requests_lost_with_a_pod_are_found_and_the_least_number_of_pods_is_put_
     api.objects[SERVICE]["spec"]["predictor"]["minReplicas"] = 1
     service.status = 502
     with pytest.raises(CheckError, match="502"):
-        pods_leave(cluster, at(service), FAST)
+        pods_leave(stage(cluster, service))
     assert api.objects[SERVICE]["spec"]["predictor"]["minReplicas"] == 1
 
 

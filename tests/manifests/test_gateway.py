@@ -59,6 +59,14 @@ def test_everything_else_stays_inside(overlay: list[Document], host: str) -> Non
     ] == []
 
 
+@hosts
+@pytest.mark.parametrize("upgrade", ["websocket", "WebSocket", "websocket, h2c", "foo"])
+def test_upgrades_end_at_the_gateway(overlay: list[Document], host: str, upgrade: str) -> None:
+    # Passed on, one would end the connection between the gateway's two passes under everybody's requests.
+    assert denied(policies(overlay), Request(host, "/predict", "GET", {"upgrade": upgrade}))
+    assert not denied(policies(overlay), Request(host, "/predict", "POST", {"upgrade": "h2c"}))
+
+
 @pytest.mark.parametrize("path", ["/metrics", "/anything", "/v2/repository/models/x/load"])
 def test_other_hosts_are_left_alone(rendered: Render, path: str) -> None:
     documents = rendered("base", "istio", "jwt", "api-key")

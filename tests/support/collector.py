@@ -31,6 +31,16 @@ class Span:
     attributes: dict[str, Any]
 
 
+def spans_of(export: bytes) -> list[Span]:
+    """Read the spans of one export."""
+    spans = []
+    for resource in ExportTraceServiceRequest.FromString(export).resource_spans:
+        named = {each.key: each.value.string_value for each in resource.resource.attributes}
+        for scope in resource.scope_spans:
+            spans += [_span(named["service.name"], span) for span in scope.spans]
+    return spans
+
+
 class Collector:
     """Listens on loopback; use it as a context manager."""
 
@@ -41,7 +51,7 @@ class Collector:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                outer.take(ExportTraceServiceRequest.FromString(body))
+                outer.spans += spans_of(body)
                 content = ExportTraceServiceResponse().SerializeToString()
                 self.send_response(200)
                 self.send_header("content-type", "application/x-protobuf")
@@ -55,13 +65,6 @@ class Collector:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def take(self, request: Any) -> None:
-        """Keep the spans of one export."""
-        for resource in request.resource_spans:
-            named = {each.key: each.value.string_value for each in resource.resource.attributes}
-            for scope in resource.scope_spans:
-                self.spans += [_span(named["service.name"], span) for span in scope.spans]
 
     def wait_for(self, names: Sequence[str], *, timeout_s: float = 20) -> dict[str, Span]:
         """Give the first span of each name, once all are there."""

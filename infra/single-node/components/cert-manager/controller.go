@@ -54,6 +54,7 @@ func runController(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	root.Metrics.SetupCertificateCollector(root.SharedInformerFactory.Certmanager().V1().Certificates().Lister())
 	group, ctx := errgroup.WithContext(ctx)
 	metrics, err := net.Listen("tcp", ":9402")
 	if err != nil {

@@ -2,57 +2,56 @@
 
 import time
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
-from e2e.checks import Limits, none_failed
 from e2e.cluster import Cluster
-from e2e.gateway import Gateway, Trickle
+from e2e.stage import Stage, none_fails
 
 COMPONENTS = ("transformer", "predictor")
 # More requests a second than elsewhere: a gap of some hundred milliseconds has to show.
 PER_S = 20.0
 
 
-def rollout(cluster: Cluster, gateway: Gateway, limits: Limits) -> str:
+def rollout(stage: Stage) -> str:
     """A change replaces every pod of both components, and no request fails."""
-    mark = str(time.time_ns())
-    variable = {"name": "E2E_RUN", "value": mark}
-    with Trickle(gateway, per_s=PER_S) as trickle:
+    cluster = stage.cluster
+    variable = {"name": "E2E_RUN", "value": str(time.time_ns())}
+    with none_fails(stage.gateway, per_s=PER_S) as trickle:
         cluster.patch_service(
             [{"op": "add", "path": f"/spec/{part}/containers/0/env/-", "value": variable} for part in COMPONENTS]
         )
         cluster.wait(
             lambda: all(_rolled_out(cluster.deployment(part), variable) for part in COMPONENTS) and _settled(cluster),
-            timeout_s=limits.ready_s,
-            what=lambda: f"pods are {cluster.pods()}; {cluster.not_ready()}",
+            timeout_s=stage.limits.ready_s,
+            what=lambda: f"pods are {cluster.pod_names()}; {cluster.not_ready()}",
         )
-    return none_failed(trickle, "every pod of both components replaced")
+    return f"every pod of both components replaced; {trickle.asked} requests meanwhile, none failed"
 
 
-def pods_leave(cluster: Cluster, gateway: Gateway, limits: Limits) -> str:
+def pods_leave(stage: Stage) -> str:
     """With two pods of each, one of each is deleted, and no request fails."""
+    cluster = stage.cluster
     least = {part: cluster.service()["spec"][part]["minReplicas"] for part in COMPONENTS}
     _hold(cluster, {part: max(2, count) for part, count in least.items()})
     try:
         cluster.wait(
             lambda: _settled(cluster) and all(cluster.ready_pods(part) >= 2 for part in COMPONENTS),
-            timeout_s=limits.ready_s,
-            what=lambda: f"not two pods of each: {cluster.pods()}",
+            timeout_s=stage.limits.ready_s,
+            what=lambda: f"not two pods of each: {cluster.pod_names()}",
         )
-        with Trickle(gateway, per_s=PER_S) as trickle:
-            gone = [min(cluster.pods()[part]) for part in COMPONENTS]
+        with none_fails(stage.gateway, per_s=PER_S) as trickle:
+            gone = [min(cluster.pod_names()[part]) for part in COMPONENTS]
             for name in gone:
                 cluster.delete_pod(name)
             cluster.wait(
-                lambda: (
-                    not set(gone) & {name for names in cluster.pods().values() for name in names} and _settled(cluster)
-                ),
-                timeout_s=limits.ready_s,
-                what=lambda: f"pods are {cluster.pods()}",
+                lambda: not set(gone) & set(chain.from_iterable(cluster.pod_names().values())) and _settled(cluster),
+                timeout_s=stage.limits.ready_s,
+                what=lambda: f"pods are {cluster.pod_names()}",
             )
     finally:
         _hold(cluster, least)
-    return none_failed(trickle, f"{' and '.join(gone)} deleted")
+    return f"{' and '.join(gone)} deleted; {trickle.asked} requests meanwhile, none failed"
 
 
 def _hold(cluster: Cluster, least: Mapping[str, int]) -> None:
@@ -63,7 +62,7 @@ def _hold(cluster: Cluster, least: Mapping[str, int]) -> None:
 
 def _settled(cluster: Cluster) -> bool:
     """Say whether every pod there is is ready and stays."""
-    return all(len(names) == cluster.ready_pods(part) for part, names in cluster.pods().items())
+    return all(len(names) == cluster.ready_pods(part) for part, names in cluster.pod_names().items())
 
 
 def _rolled_out(deployment: Mapping[str, Any], variable: Mapping[str, str]) -> bool:

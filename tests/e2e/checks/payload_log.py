@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from e2e.checks import CheckError
-from e2e.cluster import Cluster, ClusterError, Document
-from e2e.gateway import Gateway
+from e2e.cluster import ClusterError, Document
+from e2e.stage import CheckError, Stage
 
 NAMESPACE = "sentiment-log-sink"
 URL = f"http://sink.{NAMESPACE}.svc.cluster.local:8080"
@@ -75,11 +74,10 @@ def sink(image: str) -> list[Document]:
     ]
 
 
-def payload_log(cluster: Cluster, gateway: Gateway, documents: Sequence[Document], *, timeout_s: float = 60) -> str:
+def payload_log(stage: Stage, *, timeout_s: float = 60) -> str:
     """A new text and its answer reach the sink from both components, once each."""
-    image = next(d for d in documents if d["kind"] == "InferenceService")["spec"]["transformer"]["containers"][0][
-        "image"
-    ]
+    cluster = stage.cluster
+    image = cluster.service()["spec"]["transformer"]["containers"][0]["image"]
     made = sink(image)
     cluster.apply(made)
     try:
@@ -90,7 +88,7 @@ def payload_log(cluster: Cluster, gateway: Gateway, documents: Sequence[Document
             # A new text for each look: agents do not send again what found no sink, and names take a while to be known.
             nonlocal found
             text = f"a text that is logged {time.time_ns()}"
-            reply = gateway.post([text])
+            reply = stage.gateway.post([text])
             if reply.status != 200:
                 raise CheckError(f"answered {reply.status}")
             time.sleep(1)

@@ -1,17 +1,16 @@
 """Offers everything that the manifests can render to the cluster's admission, as dry runs on its side."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import yaml
-from e2e.checks import CheckError
 from e2e.cluster import Cluster, Document, path_of
 from e2e.elsewhere import moved
+from e2e.stage import CheckError, Combination, Stage
 from kubernetes.client.exceptions import ApiException
 
 from manifests.render import choices, render
 
-Combination = tuple[str, Sequence[str]]
 # Istio warns of every rule that denies by path, as it would close raw TCP on a gateway that serves it; ours serve none.
 # To name ports instead would open the paths on a gateway that listens on others.
 # And of every EnvoyFilter; nothing else limits bodies and counts clients.
@@ -27,11 +26,12 @@ def combinations() -> Iterator[Combination]:
     yield from (("base", (component,)) for component in choices("components"))
 
 
-def everything_admitted(cluster: Cluster, offered: Sequence[Combination]) -> str:
+def everything_admitted(stage: Stage) -> str:
     """Admission takes every object of every combination and warns of none.
 
     Kinds of groups that the cluster does not serve, such as a cloud's own, are named and passed over.
     """
+    cluster, offered = stage.cluster, stage.offered
     groups = cluster.groups()
     unknown: set[str] = set()
     wrong: list[str] = []
