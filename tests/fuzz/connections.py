@@ -48,7 +48,7 @@ async def _converse(sent: bytes, cuts: list[int], *, direct: bool) -> tuple[Rig,
     rig = Rig(app=echo, answers=echo)
     for start, end in itertools.pairwise([0, *sorted({cut for cut in cuts if cut < len(sent)}), len(sent)]):
         rig.send(sent[start:end])
-        assert len(rig.protocol._unread) <= len(sent)
+        assert len(rig.protocol._incoming._unread) <= len(sent)
         await rig.settle()
     for _ in range(8):
         await rig.settle()
