@@ -185,6 +185,11 @@ def rate(counter: str, *, by: str = "", where: str = NAMESPACE) -> str:
     return f"{grouped}(rate({counter}{{{where}}}[$__rate_interval]))"
 
 
+def or_none(series: str, label: str) -> str:
+    """Add a line at zero that is called ``none``: before anything has happened neither panel nor legend is empty."""
+    return f'{series} or label_replace(vector(0), "{label}", "none", "", "")'
+
+
 def throttled(component: str) -> str:
     """Write the share of the kernel's periods in which a component's CPU quota ran out, by pod."""
     periods = f"{component}_cpu_periods_total"

@@ -1,6 +1,6 @@
 """The Cache board: what hits, what Redis takes, what Redis itself says."""
 
-from manifests.components.monitoring.boards import NAMESPACE, Board, Panel, Query, Row, quantile, rate
+from manifests.components.monitoring.boards import NAMESPACE, Board, Panel, Query, Row, or_none, quantile, rate
 
 _ASKED = rate("transformer_texts_total", where=f'{NAMESPACE},outcome!="duplicate"')
 
@@ -74,7 +74,7 @@ _FROM_HERE = Row(
             unit="ops",
             queries=[
                 Query(
-                    rate("transformer_redis_errors_total", by="operation, reason") + " or vector(0)",
+                    or_none(rate("transformer_redis_errors_total", by="operation, reason"), "reason"),
                     "{{operation}} {{reason}}",
                 )
             ],

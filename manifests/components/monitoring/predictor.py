@@ -1,6 +1,16 @@
 """The Predictor board: where a forward's time goes, how full the queue is, what is refused."""
 
-from manifests.components.monitoring.boards import NAMESPACE, Board, Panel, Query, Row, quantile, rate, throttled
+from manifests.components.monitoring.boards import (
+    NAMESPACE,
+    Board,
+    Panel,
+    Query,
+    Row,
+    or_none,
+    quantile,
+    rate,
+    throttled,
+)
 
 _PADDING = f"1 - {rate('predictor_batch_tokens_sum')} / {rate('predictor_grid_tokens_total')}"
 
@@ -27,7 +37,7 @@ _LOAD = Row(
             title="Refused or dropped",
             says="By reason; a gone client is not the predictor's doing.",
             unit="reqps",
-            queries=[Query(rate("predictor_shed_total", by="reason") + " or vector(0)", "{{reason}}")],
+            queries=[Query(or_none(rate("predictor_shed_total", by="reason"), "reason"), "{{reason}}")],
             stacked=True,
         ),
     ],

@@ -8,6 +8,7 @@ from manifests.components.monitoring.boards import (
     Query,
     Row,
     TextVariable,
+    or_none,
     quantile,
     rate,
     throttled,
@@ -110,7 +111,7 @@ _REQUESTS = Row(
             says="By error code, as seen from the transformer.",
             unit="reqps",
             queries=[
-                Query(rate("transformer_predictor_errors_total", by="code") + " or vector(0)", "{{code}}"),
+                Query(or_none(rate("transformer_predictor_errors_total", by="code"), "code"), "{{code}}"),
             ],
             stacked=True,
         ),
