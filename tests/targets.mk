@@ -32,3 +32,11 @@ $(AUDIT)/.stamp: tests/security/requirements-audit.txt
 	@touch $@
 
 .PHONY: chaos overload soak fuzz security audit sbom
+
+parity: $(VENV)/.dev  ## how far every family, head and layout is from transformers' own scores, as a table
+	@mkdir -p results
+	$(PY) -m pytest --quiet --junit-xml=results/parity.xml -k "those_of_transformers or served_as" \
+	  tests/model/test_families.py tests/model/test_layouts.py
+	@$(PY) load/bench/parity_table.py results/parity.xml
+
+.PHONY: parity

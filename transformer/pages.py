@@ -13,8 +13,8 @@ from serving.asgi import Scope
 from serving.errors import MethodNotAllowedError
 from serving.http.reply import JSON, Reply
 from serving.predictions import refusal
-from serving.service import Service
 from transformer.metrics import Metrics
+from transformer.service import TransformerService
 
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -100,7 +100,7 @@ class Pages:
         playground: whether to serve the playground.
     """
 
-    def __init__(self, *, service: Service, metrics: Metrics, playground: bool) -> None:
+    def __init__(self, *, service: TransformerService, metrics: Metrics, playground: bool) -> None:
         self._service = service
         self._metrics = metrics
         self._pages = pages(playground=playground)
@@ -122,6 +122,7 @@ class Pages:
             "status": "healthy",
             "model": self._service.name,
             "model_version": self._service.version,
+            "scores_are": self._service.scores_are,
             "degraded": self._metrics.redis.degraded,
         }
         return Reply(200, [JSON], orjson.dumps(said))

@@ -9,6 +9,7 @@ import numpy as np
 from serving.http.reply import JSON, Headers, Reply
 from serving.oip.tensors import Tensors, described_input, described_outputs
 from serving.schema import RequestSchema
+from serving.scores import ScoresAre
 from serving.service import Inferred, Service
 from transformer.pipeline.pipeline import Classified, Pipeline
 
@@ -34,6 +35,12 @@ class TransformerService(Service):
         """The current model version; None while unknown."""
         model = self._pipeline.model
         return model.version if model else None
+
+    @property
+    def scores_are(self) -> ScoresAre | None:
+        """What its scores are; None before anybody has said."""
+        model = self._pipeline.model
+        return model.scores_are if model else None
 
     def metadata(self) -> dict[str, Any]:
         """Give OIP model metadata; the number of labels is known once the predictor has answered."""

@@ -132,13 +132,27 @@ def machine() -> dict[str, str | int]:
     }
 
 
+def markdown(rows: Sequence[Mapping[str, object]]) -> str:
+    """Write a Markdown table of rows that have the same columns."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a Markdown table."""
-    print("| " + " | ".join(header) + " |")
-    print("|" + "---|" * len(header))
-    for row in rows:
-        print("| " + " | ".join(str(cell) for cell in row) + " |")
-    print()
+    print(markdown([dict(zip(header, row, strict=True)) for row in rows]))
+
+
+def report(path: Path, *, title: str, command: str, parts: Mapping[str, Sequence[Mapping[str, object]]]) -> None:
+    """Write a page to be kept: what was run where, and a table under each sentence."""
+    on = machine()
+    where = f"{on['cores']} shared cores ({on['cpu']}), load average {on['load_average']} at the end"
+    lines = [f"# {title}\n", f"`{command}`, on {where}, Python {on['python']}.\n"]
+    for said, rows in parts.items():
+        lines += [f"{said}\n", markdown(rows)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines))
+    print(f"written: {path}")
 
 
 def keep(name: str, content: object) -> None:

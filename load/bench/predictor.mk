@@ -11,7 +11,9 @@ bench-predictor: $(VENV)/.dev  ## engine against the machine's peak, server agai
 	$(PY) load/bench/predictor_server.py --model=build/base-random --int8=build/base-random-int8
 	$(PY) load/bench/predictor_overload.py --model=build/base-random
 
-bench-families: $(VENV)/.dev  ## BERT-base, RoBERTa-base, MiniLM-L6 and DistilBERT beside transformers' pipeline
-	$(PY) load/bench/families.py
+bench-families: $(VENV)/.dev  ## BERT-base, RoBERTa-base, MiniLM-L6 and DistilBERT beside transformers' pipeline; XLM-RoBERTa's start
+	$(PY) load/bench/families.py $(ARGS)
+	$(PY) load/bench/families.py --models xlm-roberta-base --write build/xlm-roberta-random
+	$(PY) load/bench/predictor_start.py --model=build/xlm-roberta-random --rounds 3
 
 .PHONY: bench-predictor bench-families

@@ -14,4 +14,8 @@ bench-against: $(VENV)/.dev  ## CPU time of hits and misses beside that of anoth
 	test -d $(AGAINST) || git worktree add --quiet --force --detach $(AGAINST) "$(BASE)"
 	$(PY) -m load.bench.against --base $(AGAINST) $(ARGS)
 
-.PHONY: bench-transformer bench-against
+bench-hot-texts: $(VENV)/.dev  ## forwards and waits when hot entries end: four transformers, a predictor of base size (4 minutes)
+	$(PY) load/bench/random_checkpoint.py build/base-random
+	$(PY) load/bench/hot_texts.py --model build/base-random $(ARGS)
+
+.PHONY: bench-transformer bench-against bench-hot-texts

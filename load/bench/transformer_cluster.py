@@ -30,7 +30,6 @@ from support.redis_rig import key_of  # noqa: E402
 from support.redis_server import redis_server  # noqa: E402
 
 TEXTS = [f"a text that is asked for, number {n}" for n in range(1_000)]
-_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _SCRIPT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -39,12 +38,6 @@ request = function()
   return wrk.format(nil, nil, nil, '{"text": [' .. text() .. ',' .. text() .. ',' .. text() .. ']}')
 end
 """
-
-
-def cpu_s(pid: int) -> float:
-    """Give the CPU seconds that a process has used."""
-    after_name = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(after_name[11]) + int(after_name[12])) / _TICKS_A_SECOND
 
 
 def shard_rps(port: int, *, seconds: float, keys: int = 30) -> float:
@@ -70,12 +63,35 @@ def spread(shards: int) -> float:
     return max(counts.values()) * shards / counts.total()
 
 
+def capacity(one_carries: float) -> list[dict[str, object]]:
+    """Give what N shards carry a second, each as much as one does, by the spread of keys over the slots."""
+    return [
+        {"shards": n, "fullest shard has": round(spread(n) / n, 3), "hits/s": round(n * one_carries / spread(n))}
+        for n in (1, 2, 3, 6, 10)
+    ]
+
+
+def write_report(path: Path, rows: list[dict[str, object]], lines: list[dict[str, object]], *, rounds: int) -> None:
+    """Write both tables as a page."""
+    said = (
+        f"CPU of one transformer, three texts a request, all of them hits in Redis; medians of {rounds} interleaved"
+        " rounds, ratios round by round."
+    )
+    carried = (
+        "What shards carry: one, asked in pipelines as a transformer asks, times the spread of a hundred thousand keys"
+        " over the slots."
+    )
+    command = "make bench-transformer"
+    m.report(path, title="Redis alone and in a cluster", command=command, parts={said: rows, carried: lines})
+
+
 def main() -> None:
     """Run the rounds, print the tables, write the JSON."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--seconds", type=float, default=2)
     options.add_argument("--connections", type=int, default=32)
+    options.add_argument("--report", type=Path, help="write the tables as a page here")
     chosen = options.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -113,9 +129,9 @@ def main() -> None:
         for n in range(chosen.rounds + 1):
             this = {}
             for name, url in asked.items():
-                before = cpu_s(pids[name])
+                before = m.cpu_s(pids[name])
                 load = m.wrk(url, script, seconds=chosen.seconds, connections=chosen.connections, cpus="1")
-                used_s = cpu_s(pids[name]) - before
+                used_s = m.cpu_s(pids[name]) - before
                 this[name] = used_s / (load.rps * chosen.seconds), load.rps
             if n:  # the first round warms up
                 rounds.append(this)
@@ -129,15 +145,13 @@ def main() -> None:
             }
             for name in asked
         ]
-        carried = m.median([shard_rps(single.port, seconds=chosen.seconds) for _ in range(chosen.rounds)])
+        lines = capacity(m.median([shard_rps(single.port, seconds=chosen.seconds) for _ in range(chosen.rounds)]))
     print(f"\nhits in Redis: {len(rounds)} rounds of {chosen.seconds:g} s, {chosen.connections} connections\n")
     m.table(list(rows[0]), [list(row.values()) for row in rows])
-    lines = [
-        {"shards": n, "fullest shard has": round(spread(n) / n, 3), "hits/s": round(n * carried / spread(n))}
-        for n in (1, 2, 3, 6, 10)
-    ]
     m.table(list(lines[0]), [list(line.values()) for line in lines])
     m.keep("bench-transformer-cluster", {"cpu": rows, "capacity": lines})
+    if chosen.report:
+        write_report(chosen.report, rows, lines, rounds=len(rounds))
     print(json.dumps(m.machine()))
 
 

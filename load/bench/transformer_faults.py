@@ -69,7 +69,9 @@ class Client:
 
 def main() -> None:
     """Provoke every fault, print the table, write the JSON."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--report", type=Path, help="write the table as a page here")
+    chosen = options.parse_args()
     rows = []
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -99,6 +101,9 @@ def main() -> None:
             rows += provoke(name, f"http://127.0.0.1:{port}/predict", provoked)
     m.table(list(rows[0]), [list(row.values()) for row in rows])
     m.keep("bench-transformer-faults", rows)
+    if chosen.report:
+        said = "One client in a loop of hits, L1 off; errors: answers that failed or were wrong."
+        m.report(chosen.report, title="Faults of Redis", command="make bench-transformer", parts={said: rows})
     if any(row["errors"] for row in rows):
         sys.exit("a fault of Redis reached a client")
 

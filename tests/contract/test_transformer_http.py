@@ -205,7 +205,8 @@ async def test_health_and_metadata_routes(client: Client) -> None:
     health = await client.get("/health")
     assert health.status == 200
     assert health.json() == {
-        "status": "healthy", "model": "sentiment", "model_version": "abc123", "degraded": False,
+        "status": "healthy", "model": "sentiment", "model_version": "abc123", "scores_are": "softmax",
+        "degraded": False,
     }  # fmt: skip
     for path, said in {
         "/": {"status": "alive"},

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+import re
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
@@ -167,6 +168,35 @@ async def test_score_bar_is_as_long_as_the_score(playground: Watched) -> None:
     assert fill is not None
     assert track is not None
     assert 100 * fill["width"] / track["width"] == pytest.approx(shown, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("scores_are", "meaning", "number"),
+    [
+        ("softmax", None, r"^[\d.]+ %$"),
+        ("sigmoid", "Each label has a probability of its own", r"^[\d.]+ %$"),
+        ("raw", "they are no probabilities", r"^0\.\d{4,}$"),
+    ],
+)
+async def test_page_says_what_the_scores_are(
+    scores_are: str, meaning: str | None, number: str, chromium: Browser, tmp_path: Path
+) -> None:
+    double = PredictorDouble(versions=(VERSION,))
+    double.scores_are = scores_are
+    await double.start()
+    async with transformer(tmp_path, predictor_host=double.host, TRANSFORMER_PLAYGROUND="true") as running:
+        page = await chromium.new_page()
+        await page.goto(running.url + "/playground")
+        await page.get_by_role("button", name="Classify", exact=True).click()
+        best = page.locator("#results .score.best").first
+        await expect(best.locator(".number")).to_have_text(re.compile(number))
+        assert await best.locator(".track").is_visible() == (scores_are != "raw")
+        if meaning:
+            await expect(page.locator("#meaning")).to_contain_text(meaning)
+        else:
+            await expect(page.locator("#meaning")).to_be_hidden()
+        await page.close()
+    await double.stop()
 
 
 async def test_refusal_is_told_in_the_services_own_words(playground: Watched) -> None:

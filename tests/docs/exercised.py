@@ -125,6 +125,17 @@ MAKE = {
         "tests/model/test_quantize.py::test_a_users_unlabelled_texts_calibrate_and_decide",
         "a hub, where MODEL is a hub's id",
     ),
+    "bench-families": Covered(
+        "families.py", "tests/load/test_benches.py::test_families_are_measured_beside_the_pipeline", "quiet minutes"
+    ),
+    "bench-hot-texts": Covered(
+        "hot_texts.py",
+        "tests/load/test_benches.py::test_waits_at_hot_entries_ends_are_told_by_interval",
+        "four minutes on a quiet machine",
+    ),
+    "parity": Covered(
+        "parity_table.py", "tests/load/test_benches.py::test_parity_is_told_by_family_and_head", "three minutes"
+    ),
     "bench-peers": Covered(
         "load.bench.peers",
         "tests/load/test_peers.py::test_every_case_asks_known_and_new_texts_in_its_proportion",

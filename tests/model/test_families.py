@@ -1,6 +1,7 @@
 """Every family and head against transformers' own tokenizer and text-classification pipeline, in f32."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,9 @@ def test_there_are_texts_enough_and_every_family_is_asked() -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_ids_and_scores_are_those_of_transformers(family: str, head: str, tmp_path: Path) -> None:
+def test_ids_and_scores_are_those_of_transformers(
+    family: str, head: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     directory = write_checkpoint(tmp_path / "model", family, **HEADS[head])
     model = loaded(directory)
     assert model.max_length_tokens == LONGEST
@@ -73,7 +76,10 @@ def test_ids_and_scores_are_those_of_transformers(family: str, head: str, tmp_pa
     assert [list(each.ids) for each in model.tokenizer.encode(texts)] == own_ids(directory, texts)
     scores = served_scores(model, texts)
     own = own_scores(directory, texts, model.checkpoint.config.labels)
-    assert np.abs(scores - own).max() < BOUND
+    largest = np.abs(scores - own).max()
+    for name, value in (("family", family), ("head", head), ("largest difference", largest)):
+        record_property(name, value)
+    assert largest < BOUND
     # Otherwise parity would say little.
     assert np.ptp(own, axis=0).min() > 100 * BOUND
 

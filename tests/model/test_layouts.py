@@ -149,7 +149,9 @@ SERVED: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("layout", SERVED)
-def test_served_as_transformers_serves_it(layout: str, copy: Callable[[str], Path]) -> None:
+def test_served_as_transformers_serves_it(
+    layout: str, copy: Callable[[str], Path], record_property: Callable[[str, object], None]
+) -> None:
     family, change = SERVED[layout]
     directory = copy(family)
     change(directory)
@@ -160,7 +162,9 @@ def test_served_as_transformers_serves_it(layout: str, copy: Callable[[str], Pat
     assert ids == own_ids(directory, fits)
     texts = fits[::7]
     own = own_scores(directory, texts, model.checkpoint.config.labels)
-    assert np.abs(served_scores(model, texts) - own).max() < BOUND
+    largest = np.abs(served_scores(model, texts) - own).max()
+    record_property("largest difference", largest)
+    assert largest < BOUND
 
 
 def test_every_option_of_a_vocabulary_shows_in_these_texts(copy: Callable[[str], Path]) -> None:

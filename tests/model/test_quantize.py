@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model.artifact_scripts import SAMPLE, SHIPPED, run_script, sample_rows
-from model.checkpoints import write_checkpoint
+from model.checkpoints import fit, write_checkpoint
 
 from predictor.loading import LoadedModel, load
 from predictor.settings import Settings
@@ -132,3 +132,18 @@ def test_other_families_are_quantised_too(family: str, tmp_path: Path) -> None:
     assert lower.engine.precision == "int8"
     # Random weights have no sure answers to keep: this says that it runs, the gate says what it costs a trained model.
     assert 0 < np.abs(positive_scores(lower) - positive_scores(exact)).mean() < 0.2
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("family", ["electra", "albert"])
+def test_families_with_narrow_embeddings_pass_the_gate_when_they_know_their_texts(family: str, tmp_path: Path) -> None:
+    source = write_checkpoint(tmp_path / "model", family, id2label={0: "NEGATIVE", 1: "POSITIVE"})
+    assert fit(source, sample_rows()) > 0.95
+    arguments = ("--calibrate", SAMPLE, "--data", SAMPLE, "--count", "64", "--points", "1", "--flips", "0.01")
+    result = run_script("quantize.py", "--model", source, *arguments, "--out", tmp_path / "int8", timeout_s=280)
+    assert result.returncode == 0, result.stderr
+    about = json.loads((tmp_path / "int8" / "quantization.json").read_text())
+    assert about["accuracy"]["int8"] > 0.94
+    int8 = load(Settings(model_dir=tmp_path / "int8"), threads=1)
+    labels = np.array([label for label, _ in sample_rows()])
+    assert ((positive_scores(int8) > 0.5) == labels).mean() == pytest.approx(about["accuracy"]["int8"])

@@ -40,6 +40,7 @@ class PredictorDouble:
         headers: the headers of every inference call, in order.
         intercept: when set, answers inference calls instead; None from it means: go on.
         truncates: texts reported as truncated.
+        scores_are: what it says its scores are; None as an older predictor, which does not say.
     """
 
     def __init__(self, *, versions: Sequence[str] = ("v1",), model_name: str = "sentiment") -> None:
@@ -49,6 +50,7 @@ class PredictorDouble:
         self.headers: list[dict[str, str]] = []
         self.intercept: Callable[[web.Request], Awaitable[web.StreamResponse | None]] | None = None
         self.truncates: set[str] = set()
+        self.scores_are: str | None = None
         self._turn = cycle(range(1_000_000))
         self._model_name = model_name
         self._runner: web.AppRunner | None = None
@@ -85,8 +87,15 @@ class PredictorDouble:
 
     async def _metadata(self, _: web.Request) -> web.Response:
         return web.json_response(
-            {"name": self._model_name, "versions": [self._version()], "properties": {"labels": json.dumps(LABELS)}}
+            {
+                "name": self._model_name,
+                "versions": [self._version()],
+                "properties": {"labels": json.dumps(LABELS), **self._about_scores()},
+            }
         )
+
+    def _about_scores(self) -> dict[str, str]:
+        return {} if self.scores_are is None else {"scores_are": self.scores_are}
 
     async def _infer(self, request: web.Request) -> web.StreamResponse:
         said = json.loads(await request.read())
@@ -106,7 +115,9 @@ class PredictorDouble:
             {
                 "model_name": self._model_name,
                 "model_version": version,
-                "parameters": {"labels": json.dumps(LABELS), "truncated": json.dumps(truncated)},
+                "parameters": {
+                    "labels": json.dumps(LABELS), "truncated": json.dumps(truncated), **self._about_scores(),
+                },
                 "outputs": [
                     {"name": "label", "datatype": "BYTES", "shape": [len(texts)],
                      "data": [LABELS[int(row[1] > row[0])] for row in rows]},

@@ -44,13 +44,14 @@ class Running(NamedTuple):
 
 
 @contextlib.contextmanager
-def both(folder: Path, **env: str) -> Iterator[dict[str, Running]]:
-    """Run both; a setting is given to either under its own prefix."""
+def both(folder: Path, *, of_predictor: Mapping[str, str] | None = None, **env: str) -> Iterator[dict[str, Running]]:
+    """Run both; a setting is given to either under its own prefix, those of the predictor alone as they are."""
     ports = [free_port() for _ in range(4)]
     model = ["-m", "predictor", "--model_name=sentiment", f"--http_port={ports[0]}", f"--grpc_port={ports[1]}"]
     front = command(predictor_host=f"127.0.0.1:{ports[0]}", port=ports[2], grpc_port=ports[3])
     settings = {"DRAIN_S": "0", "MAX_BODY_BYTES": str(LIMIT_BYTES), "MAX_TEXT_CHARS": "5000", **env}
     given = {f"{name.upper()}_{key}": value for name in SERVERS for key, value in settings.items()}
+    given |= of_predictor or {}
     ready = "/v2/health/ready"
     with (
         server(model, port=ports[0], log=folder / "predictor.log", ready=ready, env=given) as predictor,

@@ -71,6 +71,8 @@ class RedisCluster:
             "--cluster-enabled", "yes", "--cluster-node-timeout", str(_NODE_TIMEOUT_MS),
             "--cluster-config-file", "nodes.conf", "--cluster-require-full-coverage", "no",
             "--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0",
+            # A node whose last slot moves away stays a primary: it may get slots again.
+            "--cluster-allow-replica-migration", "no",
         ]  # fmt: skip
         tls_port = _port_with_bus() if self._tls else 0
         tls = ["--tls-port", str(tls_port)] if tls_port else []

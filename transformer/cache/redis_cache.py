@@ -5,9 +5,10 @@ import contextlib
 import random
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Protocol
 
+from transformer.cache.look_up import LookUp, Part, Values
 from transformer.cache.redis_health import RedisHealth
 from transformer.cache.tiers import UNREAD
 from transformer.cache.trouble import trouble_of
@@ -15,7 +16,6 @@ from transformer.metrics import RedisMetrics
 
 _MOST_KEYS_A_READ = 1_000  # keeps one command below a millisecond on Redis's single thread
 _MOST_KEYS_A_WRITE = 500
-_READS_IN_FLIGHT = 2
 _WRITE_TIMEOUT_S = 1.0
 _PATIENCE_S = 1.0
 _ONE_MORE_TICK_S = 0.002
@@ -31,20 +31,10 @@ class RedisCommands(Protocol):
         """Write (key, value, life in ms) in one round trip; raises on the first refusal."""
 
 
-class _Read:
-    """A waiting look-up: its keys and its future."""
-
-    __slots__ = ("done", "keys")
-
-    def __init__(self, keys: Sequence[bytes], done: "asyncio.Future[list[bytes | None]]") -> None:
-        self.keys = keys
-        self.done = done
-
-
 class RedisCache:
     """Values in Redis. Never raises and never takes longer than the budget: failures read as absence.
 
-    All look-ups of one event-loop tick leave as one MGET; while two are in flight, later look-ups are collected.
+    All look-ups of one event-loop tick leave as one MGET; while enough are in flight, later look-ups are collected.
 
     Args:
         commands: the client.
@@ -53,6 +43,7 @@ class RedisCache:
         budget_s: longest a look-up may wait, in seconds.
         ttl_s: life of a value in seconds, varied by ± 10 % so that they do not all expire at once.
         queue_values: most values that wait to be written; more are dropped.
+        reads_under_way: most round trips in flight; later look-ups are collected for the next.
     """
 
     def __init__(
@@ -64,14 +55,16 @@ class RedisCache:
         budget_s: float,
         ttl_s: int,
         queue_values: int = 10_000,
+        reads_under_way: int = 2,
     ) -> None:
         self._commands = commands
         self._health = health
         self._metrics = metrics
         self._budget_s = budget_s
         self._ttl_ms = ttl_s * 1_000
-        self._waiting: list[_Read] = []
+        self._waiting: list[LookUp | Part] = []
         self._reads: set[asyncio.Task[None]] = set()
+        self._reads_under_way = reads_under_way
         self._send_scheduled = False
         self._unwritten: deque[tuple[bytes, bytes, int]] = deque()
         self._queue_values = queue_values
@@ -93,7 +86,7 @@ class RedisCache:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> list[bytes | None]:
+    def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> Awaitable[list[bytes | None]]:
         """Give the value of every key, None if there is none, ``UNREAD`` if Redis cannot be used now.
 
         Args:
@@ -101,21 +94,21 @@ class RedisCache:
             patient: ask whatever the breaker says, and wait longer than the budget: for requests with no other way.
         """
         if patient:
-            return await self._fetch_patiently(keys)
-        asked = self.ask(keys)
-        return [UNREAD] * len(keys) if asked is None else await asked
+            return self._fetch_patiently(keys)
+        look_up = LookUp(keys)
+        if not self.ask(look_up):
+            look_up.answer({})
+        return look_up.done
 
-    def ask(self, keys: Sequence[bytes]) -> "asyncio.Future[list[bytes | None]] | None":
-        """Look keys up together with those of other requests; None if Redis cannot be used now."""
+    def ask(self, look_up: LookUp | Part) -> bool:
+        """Look keys up together with those of other requests; False if Redis cannot be used now."""
         if not self._health.readable:
-            return None
-        loop = asyncio.get_running_loop()
-        read = _Read(keys, loop.create_future())
-        self._waiting.append(read)
-        if not self._send_scheduled and len(self._reads) < _READS_IN_FLIGHT:
+            return False
+        self._waiting.append(look_up)
+        if not self._send_scheduled and len(self._reads) < self._reads_under_way:
             self._send_scheduled = True
-            loop.call_soon(self._send)
-        return read.done
+            asyncio.get_running_loop().call_soon(self._send)
+        return True
 
     async def _fetch_patiently(self, keys: Sequence[bytes]) -> list[bytes | None]:
         try:
@@ -140,12 +133,12 @@ class RedisCache:
 
     def _send(self) -> None:
         self._send_scheduled = False
-        batch: list[_Read] = []
+        batch: list[LookUp | Part] = []
         keys: dict[bytes, None] = {}
         while self._waiting and (not batch or len(keys) + len(self._waiting[0].keys) <= _MOST_KEYS_A_READ):
-            read = self._waiting.pop(0)
-            batch.append(read)
-            keys.update(dict.fromkeys(read.keys))
+            look_up = self._waiting.pop(0)
+            batch.append(look_up)
+            keys.update(dict.fromkeys(look_up.keys))
         if not batch:
             return
         task = asyncio.get_running_loop().create_task(self._read(batch, list(keys)))
@@ -158,8 +151,8 @@ class RedisCache:
             self._send_scheduled = True
             asyncio.get_running_loop().call_soon(self._send)
 
-    async def _read(self, batch: Sequence[_Read], keys: Sequence[bytes]) -> None:
-        values: dict[bytes, bytes | None] = dict.fromkeys(keys, UNREAD)
+    async def _read(self, batch: Sequence[LookUp | Part], keys: Sequence[bytes]) -> None:
+        values: Values = {}
         started = time.perf_counter()
         # After the kernel has paused this process, the timer is due and the answer may be waiting. The loop runs timers
         # first and would discard an answer that came in time: let it read the sockets once more.
@@ -179,9 +172,8 @@ class RedisCache:
         finally:
             due.cancel()
             self._metrics.took("read", time.perf_counter() - started)
-            for read in batch:
-                if not read.done.done():
-                    read.done.set_result([values.get(key, UNREAD) for key in read.keys])
+            for look_up in batch:
+                look_up.answer(values)
 
     async def _write_forever(self) -> None:
         while True:

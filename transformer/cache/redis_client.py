@@ -8,6 +8,8 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from transformer.cache.wire import exchange, words
+
 _READING = 4
 CONNECTIONS = _READING + 4  # beside the reads a write, a probe and patient look-ups
 _PROBE_KEY = b"sentiment:1:probe"
@@ -46,16 +48,11 @@ class RedisClient:
 
     async def mget(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Give the value of every key."""
-        link = await self._lend()
-        try:
-            command = link.pack_command("MGET", *keys)
-            try:
-                return await _ask(link, command)  # type: ignore[no-any-return]
-            except RedisConnectionError:
-                # Retry at once: the server may have closed it while it was idle.
-                return await _ask(link, command)  # type: ignore[no-any-return]
-        finally:
-            await self._take_back(link)
+        (reply,) = await self.exchange(words(b"MGET", *keys), 1)
+        if isinstance(reply, Exception):
+            raise reply
+        values: list[bytes | None] = reply
+        return values
 
     async def set_all(self, items: Sequence[tuple[bytes, bytes, int]]) -> None:
         """Write (key, value, life in ms) in one round trip; raises on the first refusal."""
@@ -76,28 +73,28 @@ class RedisClient:
         """Give the raw answer to CLUSTER SLOTS; raises if this is no cluster."""
         link = await self.pool.get_connection()
         try:
-            return await _ask(link, link.pack_command("CLUSTER", "SLOTS"))  # type: ignore[no-any-return]
+            await link.send_command("CLUSTER", "SLOTS")
+            return await link.read_response(disable_decoding=True)  # type: ignore[no-any-return]
         finally:
             await self.pool.release(link)
+
+    async def exchange(self, sent: bytes, count: int) -> list[Any]:
+        """Send commands in one piece; give a reply or an error for each of the ``count``."""
+        link = self._links.pop() if self._links else await self.pool.get_connection()
+        try:
+            try:
+                return await exchange(link, sent, count)
+            except RedisConnectionError:
+                # Once more, at once: the server may have closed it while it was idle.
+                return await exchange(link, sent, count)
+        finally:
+            # One that failed or was given up in the middle is closed by now, and opens again when it is used.
+            if len(self._links) < _READING:
+                self._links.append(link)
+            else:
+                await self.pool.release(link)
 
     async def close(self) -> None:
         """Close all connections."""
         await asyncio.gather(*(link.disconnect(nowait=True) for link in self._links))
         await self.pool.aclose()
-
-    async def _lend(self) -> AbstractConnection:
-        return self._links.pop() if self._links else await self.pool.get_connection()
-
-    async def _take_back(self, link: AbstractConnection) -> None:
-        # One that failed or was cancelled half-way is closed by now, and reopens on its next use.
-        if len(self._links) < _READING:
-            self._links.append(link)
-        else:
-            await self.pool.release(link)
-
-
-async def _ask(link: AbstractConnection, command: list[bytes]) -> Any:
-    if link.is_connected:
-        await link.re_auth()  # a new Entra ID token, if one has come
-    await link.send_packed_command(command)
-    return await link.read_response(disable_decoding=True)

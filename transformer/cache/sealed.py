@@ -4,16 +4,16 @@ A sealed value is an answer's stored form with its layout byte raised by 2 and a
 too, so that an answer moved to another text's key is as invalid as a forged one.
 """
 
-import hmac
 from collections.abc import Iterable, Sequence
+from hmac import compare_digest
 
 from transformer.cache.key import TAG_BYTES, CacheKeys
 from transformer.cache.tiers import SharedCache
 from transformer.metrics import RedisMetrics
 
 _RAISE = 2  # layouts 1 and 2 become 3 and 4
-_OPENED = {bytes([layout + _RAISE]): bytes([layout]) for layout in (1, 2)}
-_SEALED = {layout: sealed for sealed, layout in _OPENED.items()}
+_OPENED = {layout + _RAISE: bytes([layout]) for layout in (1, 2)}
+_SEALED = {layout: bytes([sealed]) for sealed, layout in _OPENED.items()}
 
 
 class SealedCache:
@@ -45,9 +45,9 @@ class SealedCache:
         return sealed + self._tag(key, sealed)
 
     def _open(self, key: bytes, value: bytes) -> bytes | None:
-        sealed, tag = value[:-TAG_BYTES], value[-TAG_BYTES:]
-        layout = _OPENED.get(sealed[:1])
-        if layout is None or not hmac.compare_digest(tag, self._tag(key, sealed)):
+        layout = _OPENED.get(value[0])
+        sealed = value[:-TAG_BYTES]
+        if layout is None or not compare_digest(value[-TAG_BYTES:], self._tag(key, sealed)):
             self._metrics.error("read", "forged")
             return None
         return layout + sealed[1:]

@@ -8,17 +8,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from hiredis import PushNotification
-from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import AskError, MovedError, RedisError, TryAgainError
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import AskError, MovedError, RedisError
 
 from transformer.cache.redis_client import Address, RedisClient
 from transformer.cache.redis_health import RedisHealth
-from transformer.cache.slots import slot_of
 from transformer.cache.tiers import UNREAD
+from transformer.cache.wire import words
 
 _ASKING = b"*1\r\n$6\r\nASKING\r\n"
 _HOPS = 3  # enough for two slots that move at once; a redirect loop ends here
@@ -58,38 +54,34 @@ class ShardClient(RedisClient):
 
     async def mget(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Give the value of every key; ``UNREAD`` where a redirect led nowhere."""
-        by_slot: dict[int, list[bytes]] = {}
-        for key in keys:
-            by_slot.setdefault(slot_of(key), []).append(key)
-        groups = list(by_slot.values())
-        replies = await self._converse([_mget(group) for group in groups])
-        if len(groups) == len(keys) and all(type(reply) is list for reply in replies):
-            return [reply[0] for reply in replies]  # nearly always: no two keys in one slot, none moving
-        found: dict[bytes, bytes | None] = {}
-        redirected: dict[bytes, RedisError] = {}
-        for group, reply in zip(groups, replies, strict=True):
-            if type(reply) is list:
-                found.update(zip(group, reply, strict=True))
-            elif isinstance(reply, AskError | TryAgainError):
-                redirected.update(dict.fromkeys(group, reply))
-            else:
-                raise reply
-        if redirected:
-            commands = [_words(b"MGET", key) for key in redirected]
-            answers = await self._follow(commands, list(redirected.values()))
-            for key, reply in zip(redirected, answers, strict=True):
-                found[key] = reply[0] if type(reply) is list else UNREAD
-        return [found[key] for key in keys]
+        replies = await self.exchange(_mgets(keys), len(keys))
+        try:
+            return [value for (value,) in replies]  # as nearly always: no error among them
+        except TypeError:
+            return await self._followed(keys, replies)
+
+    async def _followed(self, keys: Sequence[bytes], replies: Sequence[Any]) -> list[bytes | None]:
+        """Give what replies say, and where one points elsewhere what is said there."""
+        redirected = [n for n, reply in enumerate(replies) if isinstance(reply, AskError)]
+        refused = next((r for r in replies if isinstance(r, Exception) and not isinstance(r, AskError)), None)
+        if refused is not None:
+            raise refused
+        found = [reply[0] if type(reply) is list else UNREAD for reply in replies]
+        commands = [words(b"MGET", keys[n]) for n in redirected]
+        answers = await self._follow(commands, [replies[n] for n in redirected])
+        for n, answer in zip(redirected, answers, strict=True):
+            found[n] = answer[0] if type(answer) is list else UNREAD
+        return found
 
     async def set_all(self, items: Sequence[Item]) -> None:
         """Write (key, value, life in ms) in one round trip; raises on the first refusal."""
-        commands = [_words(b"SET", key, value, b"PX", b"%d" % life_ms) for key, value, life_ms in items]
+        commands = [words(b"SET", key, value, b"PX", b"%d" % life_ms) for key, value, life_ms in items]
         replies = await self._converse(commands)
-        redirected = [n for n, reply in enumerate(replies) if isinstance(reply, AskError | TryAgainError)]
+        redirected = [n for n, reply in enumerate(replies) if isinstance(reply, AskError)]
         refused = next((r for r in replies if isinstance(r, Exception) and not isinstance(r, AskError)), None)
         if redirected:
             await self._follow([commands[n] for n in redirected], [replies[n] for n in redirected])
-        if refused is not None and not isinstance(refused, TryAgainError):
+        if refused is not None:
             raise refused
 
     async def _follow(self, commands: Sequence[bytes], replies: Sequence[RedisError], hops: int = _HOPS) -> list[Any]:
@@ -103,9 +95,6 @@ class ShardClient(RedisClient):
                 if not asking:
                     self._moved(reply.slot_id, address)
                 by_target.setdefault((address, asking), []).append(n)
-            elif isinstance(reply, TryAgainError):
-                # Some of several keys have moved; asked one by one, each is found.
-                by_target.setdefault((self._at, False), []).append(n)
         for (address, asking), numbers in by_target.items():
             sent = [commands[n] for n in numbers]
             if address == self._at:
@@ -135,55 +124,16 @@ class ShardClient(RedisClient):
 
     async def _converse(self, commands: Sequence[bytes], *, asking: bool = False) -> list[Any]:
         """Send commands in one piece; give a reply or an error for each."""
-        link = await self._lend()
-        try:
-            sent = b"".join([_ASKING + command for command in commands] if asking else commands)
-            count = 2 * len(commands) if asking else len(commands)
-            try:
-                replies = await _exchange(link, sent, count)
-            except RedisConnectionError:
-                # Once more, at once: the server may have closed it while it was idle.
-                replies = await _exchange(link, sent, count)
-            return replies[1::2] if asking else replies
-        finally:
-            await self._take_back(link)
+        if not asking:
+            return await self.exchange(b"".join(commands), len(commands))
+        sent = b"".join([_ASKING + command for command in commands])
+        return (await self.exchange(sent, 2 * len(commands)))[1::2]
 
 
-def _mget(group: Sequence[bytes]) -> bytes:
-    if len(group) > 1:
-        return _words(b"MGET", *group)
-    (key,) = group
-    return b"*2\r\n$4\r\nMGET\r\n$%d\r\n%b\r\n" % (len(key), key)
-
-
-def _words(*words: bytes) -> bytes:
-    """Write a command as Redis reads it."""
-    return b"*%d\r\n%b" % (len(words), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
-
-
-async def _exchange(link: AbstractConnection, sent: bytes, count: int) -> list[Any]:
-    if link.is_connected:
-        await link.re_auth()  # a new Entra ID token, if one has come
-    await link.send_packed_command([sent])
-    # One read of the socket brings many replies; taking them one by one through the library costs more than all else.
-    parser = link._parser  # noqa: SLF001
-    gets = parser._reader.gets  # noqa: SLF001
-    replies: list[Any] = []
-    try:
-        while len(replies) < count:
-            reply = gets(False)  # noqa: FBT003  # the reader's own signature
-            if reply is NOT_ENOUGH_DATA:
-                await parser.read_from_socket()
-            elif type(reply) is PushNotification:
-                await parser.handle_push_response(reply)
-            elif isinstance(reply, RedisConnectionError):
-                raise reply  # noqa: TRY301  # as the library does
-            else:
-                replies.append(reply)
-    except BaseException as error:
-        # Its late replies would be taken for answers to later commands.
-        await link.disconnect(nowait=True)
-        if isinstance(error, OSError):
-            raise RedisConnectionError("the connection broke") from error
-        raise
-    return replies
+def _mgets(keys: Sequence[bytes]) -> bytes:
+    """Write an MGET for each key: keys in one slot are so few that it does not pay to look for them."""
+    length = len(keys[0])
+    if any(len(key) != length for key in keys):
+        return b"".join([words(b"MGET", key) for key in keys])
+    opening = b"*2\r\n$4\r\nMGET\r\n$%d\r\n" % length
+    return b"%b%b\r\n" % (opening, (b"\r\n" + opening).join(keys))

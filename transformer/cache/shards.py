@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Literal
 
 from redis.exceptions import AuthenticationError, BusyLoadingError, ClusterDownError, ResponseError
@@ -83,7 +83,7 @@ class ShardedCache:
         )
         await self._makes.ended()
 
-    async def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> list[bytes | None]:
+    def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> Awaitable[list[bytes | None]]:
         """Give the value of every key, None if there is none, ``UNREAD`` if its shard cannot be used now.
 
         Args:
@@ -92,8 +92,8 @@ class ShardedCache:
         """
         slots = self._slots
         if slots is None:
-            return await self._door.cache.fetch(keys, patient=patient)
-        return await spread.fetch(slots, keys, patient=patient)
+            return self._door.cache.fetch(keys, patient=patient)
+        return spread.fetch(slots, keys, patient=patient)
 
     def store(self, values: Iterable[tuple[bytes, bytes]]) -> None:
         """Queue values for writing, each with its shard."""

@@ -1,8 +1,9 @@
 """Look-ups and writes over many shards, each key at the shard that has its slot."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 
+from transformer.cache.look_up import Part, Scattered
 from transformer.cache.shard import Shard
 from transformer.cache.slots import slot_of
 from transformer.cache.tiers import UNREAD
@@ -11,28 +12,39 @@ Slots = Sequence[Shard | None]
 """The shard of every slot; None for a slot that no shard serves."""
 
 
-async def fetch(slots: Slots, keys: Sequence[bytes], *, patient: bool) -> list[bytes | None]:
+def fetch(slots: Slots, keys: Sequence[bytes], *, patient: bool) -> Awaitable[list[bytes | None]]:
     """Give the value of every key, None if there is none, ``UNREAD`` if its shard cannot be used now."""
+    if patient:
+        return _fetch_patiently(slots, keys)
+    whole = Scattered(len(keys))
+    parts: dict[int, tuple[Shard, Part]] = {}
+    for place, key in enumerate(keys):
+        shard = slots[slot_of(key)]
+        if shard is None:
+            continue
+        known = parts.get(id(shard))
+        if known is None:
+            known = parts[id(shard)] = shard, Part(whole)
+        known[1].keys.append(key)
+        known[1].places.append(place)
+    for shard, part in parts.values():
+        if shard.cache.ask(part):
+            whole.awaited += 1
+    if not whole.awaited:
+        whole.done.set_result(whole.values)
+    return whole.done
+
+
+async def _fetch_patiently(slots: Slots, keys: Sequence[bytes]) -> list[bytes | None]:
     parts: dict[int, tuple[Shard, list[bytes]]] = {}
     for key in keys:
         shard = slots[slot_of(key)]
         if shard is not None:
-            part = parts.get(id(shard))
-            if part is None:
-                parts[id(shard)] = shard, [key]
-            else:
-                part[1].append(key)
+            parts.setdefault(id(shard), (shard, []))[1].append(key)
+    fetched = await asyncio.gather(*(shard.cache.fetch(part, patient=True) for shard, part in parts.values()))
     found: dict[bytes, bytes | None] = {}
-    if patient:
-        fetched = await asyncio.gather(*(shard.cache.fetch(part, patient=True) for shard, part in parts.values()))
-        for (_, part_keys), values in zip(parts.values(), fetched, strict=True):
-            found.update(zip(part_keys, values, strict=True))
-    else:
-        # Ask all before waiting for any.
-        asked = [(part_keys, shard.cache.ask(part_keys)) for shard, part_keys in parts.values()]
-        for part_keys, answer in asked:
-            if answer is not None:
-                found.update(zip(part_keys, await answer, strict=True))
+    for (_, part_keys), values in zip(parts.values(), fetched, strict=True):
+        found.update(zip(part_keys, values, strict=True))
     return [found.get(key, UNREAD) for key in keys]
 
 

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from transformer.pipeline.answer import Answer
@@ -14,7 +14,7 @@ UNREAD = b""
 class SharedCache(Protocol):
     """A store outside the process that never fails a caller: failures read as absence."""
 
-    async def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> list[bytes | None]:
+    def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> Awaitable[list[bytes | None]]:
         """Give the value of every key, None if there is none, ``UNREAD`` if that is not known.
 
         Args:

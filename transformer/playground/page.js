@@ -2,7 +2,13 @@
 
 const MOST_ROWS = 20;
 const at = (id) => document.getElementById(id);
+/* What each kind of score means; of a distribution nothing need be said. */
+const MEANINGS = {
+  sigmoid: "Each label has a probability of its own: they need not sum to 100 %.",
+  raw: "The numbers are the model's own: they are no probabilities, and may be of any size.",
+};
 let requests = 0;
+let served = { version: null, scoresAre: null };
 
 function textsOf(value) {
   return value.split("\n").map((line) => line.trim()).filter(Boolean);
@@ -20,8 +26,8 @@ function count() {
   at("count").textContent = texts === 1 ? "1 text" : `${texts} texts`;
 }
 
-function percent(score) {
-  return `${(100 * score).toFixed(2)} %`;
+function written(score) {
+  return served.scoresAre === "raw" ? score.toPrecision(4) : `${(100 * score).toFixed(2)} %`;
 }
 
 /* "lookup;dur=0.1, total;dur=0.3" -> 0.3 */
@@ -43,11 +49,15 @@ function scoreRow(pair, best) {
   fill.dataset.label = pair.label;
   fill.style.width = `${100 * pair.score}%`;
   track.append(fill);
-  row.append(element("span", "name", pair.label), track, element("span", "number", percent(pair.score)));
+  track.hidden = served.scoresAre === "raw"; // there is nothing that it could be a part of
+  row.append(element("span", "name", pair.label), track, element("span", "number", written(pair.score)));
   return row;
 }
 
 function showResults(texts, predictions) {
+  const meaning = MEANINGS[served.scoresAre];
+  at("meaning").hidden = !meaning;
+  at("meaning").textContent = meaning || "";
   at("results").replaceChildren(...texts.map((text, i) => {
     const item = element("li");
     item.append(element("p", "text", text), ...predictions[i].map((pair, rank) => scoreRow(pair, rank === 0)));
@@ -87,6 +97,7 @@ async function showState() {
   const words = [];
   if (said === null) words.push("The service does not answer: is it running?");
   else {
+    served = { version: said.model_version, scoresAre: said.scores_are };
     if (said.model_version) at("version").textContent = said.model_version;
     else words.push("The predictor has not answered yet: new texts cannot be classified.");
     if (said.degraded) words.push("Redis is down: answers are right, but only this process remembers them.");
@@ -153,7 +164,9 @@ async function classify(event) {
   const answer = await post(texts);
   at("go").removeAttribute("aria-busy");
   remember(texts, answer);
-  showState();
+  // Before another model's scores are shown, what they are has to be known.
+  const state = showState();
+  if (answer.status === 200 && answer.version !== served.version) await state;
   if (answer.status !== 200) {
     const words = problemOf(answer.status, answer.said);
     showProblem(answer.status === 0 || answer.status >= 500 ? `${whatIsWrong(answer)}\n${words}` : words);
@@ -163,7 +176,7 @@ async function classify(event) {
   showFacts(answer);
   showResults(texts, answer.said.predictions);
   at("answer").hidden = false;
-  const labels = answer.said.predictions.map((pairs, i) => `${i + 1}: ${pairs[0].label}, ${percent(pairs[0].score)}`);
+  const labels = answer.said.predictions.map((pairs, i) => `${i + 1}: ${pairs[0].label}, ${written(pairs[0].score)}`);
   at("said").textContent = `${labels.join("; ")}. Cache: ${answer.cache}.`;
 }
 
