@@ -35,7 +35,7 @@ infra-cost: $(VENV)/.dev ## What a month of ENV costs, line by line
 
 SINGLE_NODE := infra/single-node
 
-.PHONY: cluster cluster-down cluster-status cluster-test cluster-table
+.PHONY: cluster cluster-down cluster-status cluster-test cluster-table cluster-e2e
 
 cluster: $(VENV)/.dev ## A real single-node Kubernetes here, compiled from Go modules (Linux, root, Go; first build half an hour)
 	@$(PY) $(SINGLE_NODE)/build.py
@@ -51,6 +51,9 @@ cluster-status: $(VENV)/.dev ## That cluster's programs, memory and pods
 
 cluster-table: $(VENV)/.dev ## What each controller of that cluster made of the InferenceService
 	@$(PY) $(SINGLE_NODE)/table.py
+
+cluster-e2e: $(VENV)/.dev ## The service on that cluster: every check of `make e2e`, in a quarter of an hour; removes what it applied
+	PYTHONPATH=.:tests $(PY) -u -m e2e.run --overlay local --one-node --kubeconfig build/single-node/kubeconfig $(ARGS)
 
 cluster-test: $(VENV)/.dev ## What a node must do, tried on that cluster and on a second one beside it
 	$(PY) -m pytest tests/cluster -q

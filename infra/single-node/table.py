@@ -1,6 +1,6 @@
 """Prints what each controller made of the InferenceService: ``table.py [--namespace NAME]``, Markdown.
 
-One section for each kind, in the order in which one controller hands on to the next: whose each object is, its labels
+Revisions that get no requests any more, and what is theirs, are left out. One section for each kind, in the order in which one controller hands on to the next: whose each object is, its labels
 and annotations, and the fields in which a surprise would show.
 """
 
@@ -8,7 +8,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from parts.layout import Layout
@@ -39,6 +39,15 @@ def objects(kubeconfig: str, kind: str, namespace: str) -> list[dict[str, Any]]:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: list[dict[str, Any]] = json.loads(done.stdout)["items"]
     return found
+
+
+def retired(found: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Give the names of the revisions that no route leads to."""
+    return {
+        each["metadata"]["name"]
+        for each in found
+        if each["metadata"].get("labels", {}).get("serving.knative.dev/routingState") == "reserve"
+    }
 
 
 def lines(found: Mapping[str, Any], fields: tuple[str, ...]) -> Iterator[str]:
@@ -79,10 +88,14 @@ def main() -> int:
     parser.add_argument("--namespace", default="sentiment")
     namespace = parser.parse_args().namespace
     try:
+        kubeconfig = str(Layout().kubeconfig)
+        out = retired(objects(kubeconfig, "revisions.serving.knative.dev", namespace))
         for kind, fields in KINDS.items():
             print(f"\n## {kind}\n")
-            for found in objects(str(Layout().kubeconfig), kind, namespace):
-                print("\n".join(lines(found, fields)))
+            for found in objects(kubeconfig, kind, namespace):
+                metadata = found["metadata"]
+                if not out & {metadata["name"], metadata.get("labels", {}).get("serving.knative.dev/revision")}:
+                    print("\n".join(lines(found, fields)))
     except subprocess.CalledProcessError as error:
         print(f"table: {error.stderr.strip()}", file=sys.stderr)
         return 1

@@ -50,6 +50,11 @@ MAKE = {
     "e2e": Covered(
         "e2e.run", "tests/e2e/test_e2e.py::test_healthy_cluster_passes_every_check_and_is_left_as_found", "a cluster"
     ),
+    "cluster-e2e": Covered(
+        "e2e.run",
+        "tests/e2e/test_e2e.py::test_healthy_cluster_passes_every_check_and_is_left_as_found",
+        "the cluster of `make cluster`",
+    ),
     "images": Covered(
         "build.sh", f"{_IMAGES}::test_build_script_prefers_what_is_there_and_says_what_it_does", "a builder of images"
     ),

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 CONDITIONS = json.loads((Path(__file__).parent / "recorded" / "conditions.json").read_text())
+NOT_FOUND = json.loads((Path(__file__).parent / "recorded" / "not_found.json").read_text())
 PODS = "/api/v1/namespaces/sentiment/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/sentiment/deployments/sentiment-"
 _ALL = [{"latestRevision": True, "percent": 100, "revisionName": "sentiment-transformer-00001"}]
@@ -95,7 +96,7 @@ class ApiDouble:
         if path.removeprefix(DEPLOYMENTS) in self.pods:
             return 200, self._deployment(path.removeprefix(DEPLOYMENTS))
         if path not in self.objects:
-            return 404, {"kind": "Status", "code": 404}
+            return 404, NOT_FOUND
         return 200, self._inference_service() if path == SERVICE else self.objects[path]
 
     def _delete(self, path: str) -> tuple[int, dict[str, Any]]:
@@ -103,7 +104,7 @@ class ApiDouble:
             self.deleted.append(path.removeprefix(f"{PODS}/"))
             return 200, {"kind": "Pod"}
         if path not in self.objects:
-            return 404, {"kind": "Status", "code": 404}
+            return 404, NOT_FOUND
         return 200, self.objects.pop(path)
 
     def _patch(self, path: str, body: Any) -> dict[str, Any]:

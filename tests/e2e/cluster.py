@@ -321,9 +321,10 @@ class Cluster:
         wrong = [
             f"{each['type']} is {each['status']}: {each.get('reason', '')} {each.get('message', '')}".strip()
             for each in conditions
-            if each["status"] != "True"
+            # What is for information repeats the others, or says, like Stopped, what need not hold.
+            if each["status"] != "True" and each.get("severity") != "Info"
         ]
-        return "; ".join(wrong) or "no condition yet"
+        return "; ".join(wrong) or "no condition that is not true"
 
     def _call(
         self, method: str, path: str, query: Sequence[tuple[str, str]], body: str | None = None

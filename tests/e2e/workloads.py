@@ -48,6 +48,11 @@ class Workloads:
             and any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions or ())
         ]
 
+    def all_pods(self, namespace: str, labels: str = "") -> list[Pod]:
+        """Give all pods, those that start and those that leave among them."""
+        found: list[Pod] = self._core.list_namespaced_pod(namespace, label_selector=labels).items
+        return found
+
     def logs(self, pod: Pod, container: str) -> str:
         """Give what a container has said."""
         said: str = self._core.read_namespaced_pod_log(pod.metadata.name, pod.metadata.namespace, container=container)

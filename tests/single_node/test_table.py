@@ -1,6 +1,6 @@
 """The table says of an object whose it is, what is on it and what is in it."""
 
-from table import lines
+from table import lines, retired
 
 REVISION = {
     "metadata": {
@@ -29,3 +29,12 @@ def test_an_object_is_told_line_by_line() -> None:
 
 def test_a_field_that_is_not_there_has_no_line() -> None:
     assert list(lines({"metadata": {"name": "x"}}, ("spec.replicas",))) == ["- **x**, of nobody, written by nobody"]
+
+
+def test_a_revision_without_requests_is_left_out() -> None:
+    states = {"old": "reserve", "new": "active", "starting": "pending"}
+    revisions = [
+        {"metadata": {"name": name, "labels": {"serving.knative.dev/routingState": state}}}
+        for name, state in states.items()
+    ]
+    assert retired([*revisions, {"metadata": {"name": "no labels"}}]) == {"old"}

@@ -10,6 +10,7 @@ from e2e.stage import CheckError, Stage, none_fails
 from e2e.workloads import Workloads
 
 _REDIS = "app.kubernetes.io/name=redis,app.kubernetes.io/part-of=sentiment"
+_DNS = "k8s-app=kube-dns"
 
 
 def _minimum(component: str, pods: int) -> list[dict[str, object]]:
@@ -123,6 +124,7 @@ def drain(stage: Stage) -> str:
 
 def _evict_all(stage: Stage, workloads: Workloads, component: str) -> int:
     left = stage.cluster.pods(component)
+    names = {pod.metadata.name for pod in left}
     refused = 0
     deadline_s = time.monotonic() + stage.limits.ready_s
     while left:
@@ -132,18 +134,27 @@ def _evict_all(stage: Stage, workloads: Workloads, component: str) -> int:
         if time.monotonic() > deadline_s:
             raise CheckError(f"{len(left)} {component}s may still not leave")
         time.sleep(stage.cluster.pause_s)
+    # What they have taken on they finish; until they are gone a request may still be lost.
+    stage.cluster.wait(
+        lambda: not names & {pod.metadata.name for pod in workloads.all_pods(stage.cluster.namespace)},
+        timeout_s=stage.limits.ready_s,
+        what=lambda: f"{component}s that were evicted do not go",
+    )
     return refused
 
 
 def dns_dead(stage: Stage) -> str:
     """A transformer that starts without the cluster's DNS refuses new texts in time and says so once."""
     workloads, cluster = Workloads(stage.cluster), stage.cluster
-    servers = len(workloads.pods("kube-system", "k8s-app=kube-dns"))
+    servers = len(workloads.pods("kube-system", _DNS))
     old = {pod.metadata.name for pod in cluster.pods("transformer")}
     try:
         workloads.scale("kube-system", "coredns", 0)
+        # One that is on its way out answers to the end.
         cluster.wait(
-            lambda: not workloads.pods("kube-system", "k8s-app=kube-dns"), timeout_s=60, what=lambda: "DNS is there"
+            lambda: not workloads.all_pods("kube-system", _DNS),
+            timeout_s=90,
+            what=lambda: "the cluster's DNS does not go",
         )
         for pod in cluster.pods("transformer"):
             workloads.kill(pod)
