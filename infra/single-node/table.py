@@ -1,7 +1,8 @@
 """Prints what each controller made of the InferenceService: ``table.py [--namespace NAME]``, Markdown.
 
-Revisions that get no requests any more, and what is theirs, are left out. One section for each kind, in the order in which one controller hands on to the next: whose each object is, its labels
-and annotations, and the fields in which a surprise would show.
+Revisions that get no requests any more, and what is theirs, are left out. One section for each kind, in the order in
+which one controller hands on to the next: whose each object is, its labels and annotations, and the fields in which a
+surprise would show.
 """
 
 import argparse
