@@ -5,7 +5,7 @@ One read of the socket brings many replies; to take them one by one as the libra
 
 from typing import Any
 
-from hiredis import PushNotification
+from hiredis import PushNotification, pack_command
 from redis._parsers.hiredis import NOT_ENOUGH_DATA  # what its reader is told to say for it
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -13,7 +13,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 def words(*each: bytes) -> bytes:
     """Write a command as Redis reads it."""
-    return b"*%d\r\n%b" % (len(each), b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in each]))
+    command: bytes = pack_command(each)  # type: ignore[arg-type]  # its stub knows tuples of one
+    return command
 
 
 async def exchange(link: AbstractConnection, sent: bytes, count: int) -> list[Any]:
