@@ -60,7 +60,11 @@ class OpenVinoEngine:
         if cache_dir is not None and _writable(cache_dir):
             options["CACHE_DIR"] = str(cache_dir)
         graph = _read_quantised(core, checkpoint) if checkpoint.quantised else build_graph(checkpoint)
-        self._request = core.compile_model(graph, _DEVICE, options).create_infer_request()
+        compiled = core.compile_model(graph, _DEVICE, options)
+        # By place, not by name: looking nine names up costs a short text's forward 3 %.
+        self._inputs = _places(INPUTS, compiled.inputs)
+        self._outputs = _places(OUTPUTS, compiled.outputs)
+        self._request = compiled.create_infer_request()
 
     @property
     def arithmetic(self) -> str:
@@ -81,9 +85,9 @@ class OpenVinoEngine:
         # The tensors borrow the arrays' memory: `feed` has to live until the call returns.
         feed = packed_feed(ids, padding_id=self._padding_id)
         for name, array in feed.items():
-            self._request.set_tensor(name, ov.Tensor(array, shared_memory=True))
+            self._request.set_input_tensor(self._inputs[name], ov.Tensor(array, shared_memory=True))
         self._request.infer()
-        outputs = [self._request.get_tensor(name).data for name in OUTPUTS]
+        outputs = [self._request.get_output_tensor(place).data for place in self._outputs.values()]
         # The library reuses its output memory at the next call.
         logits = np.array(outputs[0][: len(ids)], dtype=np.float32)
         _mark_unsound(logits, ids, token_sums=outputs[1], first_sums=outputs[2])
@@ -99,6 +103,10 @@ def _mark_unsound(
         starts = np.cumsum([0, *map(len, ids)])
         sound = np.logical_and.reduceat(tokens[: starts[-1]], starts[:-1])
         logits[~sound] = np.nan
+
+
+def _places(names: Sequence[str], ports: Sequence[Any]) -> dict[str, int]:
+    return {name: next(place for place, port in enumerate(ports) if name in port.names) for name in names}
 
 
 def _choose_precision(core: ov.Core, asked: PrecisionName) -> str:
