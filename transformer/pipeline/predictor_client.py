@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+from aiohttp.connector import Connection
 
 from serving.foreign import whole_number
 from serving.http.reply import Headers
@@ -38,7 +39,25 @@ _VERSION_ROUNDS = 4
 _LONGEST_RETRY_AFTER_S = 60
 # How the 503 of Knative's queue-proxy and activator begins when their queue is full; it has no `Retry-After`.
 _KNATIVE_QUEUE_FULL = b"pending request queue full"
+# Never a predictor's own: a proxy lost what is behind it. KServe's agent, which stands in the pod itself, outlives the
+# server of a pod that goes, and keeps its connections.
+_BAD_GATEWAY = 502
 _METADATA_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
+
+
+class _Response(aiohttp.ClientResponse):
+    """Knows its connection for longer than the library does, which hands it back to the pool at the answer's end."""
+
+    _transport: asyncio.Transport | None = None
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        self._transport = connection.transport
+        return await super().start(connection)
+
+    def hang_up(self) -> None:
+        """Close the connection, so that the pool gives it to nobody."""
+        if self._transport is not None:
+            self._transport.close()
 
 
 class PredictorClient:
@@ -89,6 +108,7 @@ class PredictorClient:
                 limit=self._connections, ttl_dns_cache=30, resolver=Resolver(self._names), **options
             ),
             timeout=self._timeout,
+            response_class=_Response,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent", "Accept-Encoding"),
         )
@@ -178,9 +198,9 @@ class PredictorClient:
             else:
                 if status == 200:
                     return _read(answer, texts=len(texts))
-                # A full queue would only get longer; a proxy that found no pod may have one now.
+                # A full queue would only get longer; a proxy that found no pod, or lost it, may have one now.
                 full = retry_after is not None or answer.startswith(_KNATIVE_QUEUE_FULL)
-                if status != 503 or full or attempt == 2 or left_s < 2 * _RETRY_PAUSE_S[1]:
+                if status not in (_BAD_GATEWAY, 503) or full or attempt == 2 or left_s < 2 * _RETRY_PAUSE_S[1]:
                     raise _error_of(status, retry_after)
             await asyncio.sleep(random.uniform(*_RETRY_PAUSE_S))  # noqa: S311  # jitter
         raise PredictorUnavailableError
@@ -198,7 +218,10 @@ class PredictorClient:
             async with session.request(
                 method, url, data=body, headers=headers, timeout=timeout or self._timeout
             ) as response:
-                return response.status, response.headers.get("retry-after"), await response.read()
+                answer = await response.read()
+                if response.status == _BAD_GATEWAY and isinstance(response, _Response):
+                    response.hang_up()
+                return response.status, response.headers.get("retry-after"), answer
         except aiohttp.ConnectionTimeoutError:
             raise PredictorUnavailableError from None
         except TimeoutError:

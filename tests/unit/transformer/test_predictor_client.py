@@ -200,6 +200,29 @@ async def test_connection_closed_by_the_server_while_idle_is_retried(client: Mak
     assert (await one.score(["b"], [])).version == "v1"
 
 
+async def test_proxy_that_has_lost_its_pod_is_left_for_another(client: Make, predictor: PredictorDouble) -> None:
+    one = await client()
+    kept: set[object] = set()
+    refused: list[object] = []
+
+    async def in_front(request: web.Request) -> web.Response | None:
+        if request.transport in kept:
+            refused.append(request.transport)
+            return web.Response(status=502)
+        return None
+
+    async def remember(request: web.Request) -> None:
+        kept.add(request.transport)
+
+    predictor.intercept = remember  # type: ignore[assignment]
+    await one.score(["a"], [])
+    # Whoever has the old connection meets the proxy of the pod that went; new ones lead elsewhere.
+    predictor.intercept = in_front  # type: ignore[assignment]
+    for text in ("b", "c", "d"):
+        assert (await one.score([text], [])).version == "v1"
+    assert len(refused) == 1
+
+
 async def test_slow_predictor_is_a_timeout_within_the_deadline(client: Make, predictor: PredictorDouble) -> None:
     predictor.delay_s = 30
     one = await client(timeout_s=0.3)
