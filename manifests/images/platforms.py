@@ -13,7 +13,10 @@ from manifests.images.requirements import requirements
 
 ROOT = Path(__file__).resolve().parents[2]
 # As the Dockerfiles ask: image to extras.
-EXTRAS: Mapping[str, Sequence[str]] = {"transformer": ("transformer", "entra"), "predictor": ("predictor",)}
+EXTRAS: Mapping[str, Sequence[str]] = {
+    "transformer": ("transformer", "entra", "otel"),
+    "predictor": ("predictor", "otel"),
+}
 # The base's C library and a late Python of its line.
 PLATFORMS = {"amd64": "x86_64-manylinux_2_36", "arm64": "aarch64-manylinux_2_36"}
 PYTHON = "3.11.12"
