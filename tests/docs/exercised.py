@@ -116,6 +116,12 @@ MAKE = {
         f"{_CAPACITY}::test_a_quota_is_written_as_the_cgroup_version_wants_it",
         "root, cgroups, 12 minutes",
     ),
+    "load-autoscaling": Covered(
+        "load.capacity", "tests/load/test_autoscaling.py::test_a_cluster_is_watched", "a cluster, 10 minutes"
+    ),
+    "load-route": Covered(
+        "load.capacity", "tests/load/test_autoscaling.py::test_each_way_is_set_beside_the_one_before", "a cluster"
+    ),
     "load-reports": Covered(
         "load.campaign", "tests/load/test_campaign.py::test_runs_use_known_scenarios_and_settings", "45 quiet minutes"
     ),
