@@ -9,6 +9,7 @@ of it waiting for scale-down.
 
 import argparse
 import copy
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -151,6 +152,8 @@ def _checked(name: str, check: Callable[[], str], say: Callable[[str], object]) 
 
 def main() -> int:
     """Parse the command line and run; 1 where a check failed."""
+    # Whoever ends a run that takes too long wants what it applied to go, too.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--overlay", default="dev")
     parser.add_argument("--component", action="append", default=[])

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from e2e.api_double import SERVICE, ApiDouble
 from e2e.checks.admission import EXPECTED, combinations, everything_admitted
+from e2e.checks.gateway_rules import applied
 from e2e.cluster import Cluster, ClusterError, Document, in_order, path_of
 from e2e.gateway import Gateway, Trickle
 from e2e.modes import LEFT_OUT, NO_LOGGER
@@ -252,6 +253,20 @@ def test_pods_of_a_revision_without_traffic_do_not_count(
     api.pods["predictor"] = 2
     api.left_over = 3
     assert cluster.ready_pods("predictor") == 2
+
+
+def test_what_a_check_applies_goes_again_and_what_was_there_stays(api: ApiDouble, cluster: Cluster) -> None:
+    def policy(name: str) -> Document:
+        metadata = {"name": name, "namespace": "istio-system"}
+        return {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": metadata}
+
+    installed, new = policy("installed"), policy("new")
+    cluster.apply([installed])
+    with applied(offers(cluster), [installed, new]):
+        assert cluster.exists(installed)
+        assert cluster.exists(new)
+    assert cluster.exists(installed)
+    assert not cluster.exists(new)
 
 
 def test_gateway_without_an_address_is_said(cluster: Cluster, api: ApiDouble) -> None:
