@@ -70,9 +70,11 @@ CHECKS: Mapping[str, Check] = {
     "pods leave": standard.pods_leave,
 }
 _FIRST_ANSWER_S = 60
-# On one small node pods have to make room for each other: they ask for less, and go as soon as Knative may let them.
+# On one small node pods have to make room for each other: they ask for less, and go as soon as Knative may let them. And
+# load that brings a second predictor, however fast the machine, must not be more than the same machine can make.
 QUICK = {"autoscaling.knative.dev/window": "15s", "autoscaling.knative.dev/scale-down-delay": "60s"}
 LITTLE_CPU = "40m"
+LOW_TARGET = 2
 
 
 def run(
@@ -125,10 +127,11 @@ def run(
 
 
 def for_one_node(documents: Sequence[Document]) -> list[Document]:
-    """Give the objects with smaller requests of CPU and shorter times before pods go; limits stay."""
+    """Give the objects with less CPU asked for, more pods for less load and shorter times before they go."""
     found = copy.deepcopy([dict(document) for document in documents])
     for document in found:
         if document["kind"] == "InferenceService":
+            document["spec"]["predictor"]["scaleTarget"] = LOW_TARGET
             for component in ("transformer", "predictor"):
                 spec = document["spec"][component]
                 spec["annotations"] |= QUICK

@@ -18,7 +18,7 @@ from e2e.checks.gateway_rules import applied
 from e2e.cluster import Cluster, ClusterError, Document, in_order, path_of
 from e2e.gateway import Gateway, Trickle
 from e2e.modes import LEFT_OUT, NO_LOGGER
-from e2e.run import CHECKS, run
+from e2e.run import CHECKS, for_one_node, run
 from e2e.stage import CheckError, Combination, Limits, Stage
 from support.certificates import certificate
 from support.programs import require
@@ -267,6 +267,23 @@ def test_what_a_check_applies_goes_again_and_what_was_there_stays(api: ApiDouble
         assert cluster.exists(new)
     assert cluster.exists(installed)
     assert not cluster.exists(new)
+
+
+def test_one_node_changes_requests_targets_and_waits_alone(rendered: list[Document]) -> None:
+    def service(documents: list[Document]) -> Document:
+        return next(document for document in documents if document["kind"] == "InferenceService")
+
+    changed, before = service(for_one_node(rendered)), copy.deepcopy(service(rendered))
+    for component in ("transformer", "predictor"):
+        spec, former = changed["spec"][component], before["spec"][component]
+        assert spec["containers"][0]["resources"]["limits"] == former["containers"][0]["resources"]["limits"]
+        assert spec["containers"][0]["resources"]["requests"].pop("cpu") == "40m"
+        former["containers"][0]["resources"]["requests"].pop("cpu")
+        for name in ("window", "scale-down-delay"):
+            assert spec["annotations"].pop(f"autoscaling.knative.dev/{name}").endswith("s")
+            former["annotations"].pop(f"autoscaling.knative.dev/{name}", None)
+    assert changed["spec"]["predictor"].pop("scaleTarget") < before["spec"]["predictor"].pop("scaleTarget")
+    assert changed == before
 
 
 def test_gateway_without_an_address_is_said(cluster: Cluster, api: ApiDouble) -> None:
