@@ -70,8 +70,8 @@ CHECKS: Mapping[str, Check] = {
     "pods leave": standard.pods_leave,
 }
 _FIRST_ANSWER_S = 60
-# On one small node pods have to make room for each other: they ask for less, and go as soon as Knative may let them. And
-# load that brings a second predictor, however fast the machine, must not be more than the same machine can make.
+# On one small node pods have to make room for each other: they ask for less, and go as soon as Knative lets them. The
+# load that brings a second predictor must not be more than the same machine can make, however fast it is.
 QUICK = {"autoscaling.knative.dev/window": "15s", "autoscaling.knative.dev/scale-down-delay": "60s"}
 LITTLE_CPU = "40m"
 LOW_TARGET = 2
