@@ -58,6 +58,11 @@ MAKE = {
     "images": Covered(
         "build.sh", f"{_IMAGES}::test_build_script_prefers_what_is_there_and_says_what_it_does", "a builder of images"
     ),
+    "images-check": Covered(
+        "check.py",
+        f"{_IMAGES}::test_predictor_answers_without_what_its_image_leaves_out",
+        "root, buildah, debootstrap, minutes",
+    ),
     "images-platforms": Covered(
         "manifests.images.platforms",
         "tests/manifests/test_platforms.py::test_what_one_platform_alone_gets_is_named",
