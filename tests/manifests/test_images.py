@@ -87,7 +87,7 @@ def test_installs_are_pinned() -> None:
     for name in COMPONENTS:
         assert "PIP_CONSTRAINT=/src/constraints.txt" in (REPO / f"Dockerfile.{name}").read_text()
     pinned = {line.partition("==")[0] for line in (REPO / "constraints.txt").read_text().splitlines() if "==" in line}
-    for extras in (["transformer", "entra"], ["predictor"]):
+    for extras in (["transformer", "entra", "otel"], ["predictor", "otel"]):
         for line in requirements(REPO / "pyproject.toml", extras):
             match = re.match(r"[A-Za-z0-9._-]+", line)
             assert match
