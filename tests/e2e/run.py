@@ -84,6 +84,7 @@ def run(
     gateway_url: str | None,
     checks: Mapping[str, Check] = CHECKS,
     keep: bool = False,
+    tries: int = 1,
     limits: Limits | None = None,
     load: Load = scaling.k6_spike,
     offered: Sequence[admission.Combination] = (),
@@ -115,7 +116,10 @@ def run(
         )
         say(f"ready after {ready_s:.0f} s, an answer after {time.monotonic() - began_s:.0f} s")
         checks = applicable(checks, documents, say=say)
-        results = [_checked(name, lambda check=check: check(stage), say) for name, check in checks.items()]
+        results = [
+            any(_checked(name, lambda check=check: check(stage), say) for _ in range(tries))
+            for name, check in checks.items()
+        ]
     except (ClusterError, ApiException) as error:
         say(f"FAIL  install     {error}")
         return False
@@ -172,6 +176,7 @@ def main() -> int:
     )
     parser.add_argument("--skip", action="append", default=[], choices=CHECKS, metavar="CHECK")
     parser.add_argument("--one-node", action="store_true", help="less CPU asked for, and seconds before pods go")
+    parser.add_argument("--tries", type=int, default=1, help="of a check that fails; each is told")
     parser.add_argument("--keep", action="store_true", help="leave everything in place")
     arguments = parser.parse_args()
     text = render(arguments.overlay, arguments.component, parse_settings("\n".join(arguments.set)))
@@ -187,6 +192,7 @@ def main() -> int:
             if name not in arguments.skip and (name in arguments.only or not arguments.only)
         },
         keep=arguments.keep,
+        tries=arguments.tries,
         offered=list(admission.combinations()),
     )
     return 0 if held else 1

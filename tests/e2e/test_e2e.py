@@ -183,6 +183,27 @@ def test_cache_that_does_not_hit_is_found(
     assert ["answer and cache" in line for line in told.failed()] == [True]
 
 
+def test_check_that_fails_is_tried_again_as_often_as_is_asked_for_and_each_try_is_told(
+    cluster: Cluster, service: Service, documents: list[Document]
+) -> None:
+    asked: list[Stage] = []
+
+    def second_time_lucky(stage: Stage) -> str:
+        asked.append(stage)
+        if len(asked) == 1:
+            raise CheckError("the machine was busy")
+        return "held"
+
+    told = Told()
+    checks = {"luck": second_time_lucky}
+    assert run(cluster, documents, gateway_url=service.url, checks=checks, tries=2, limits=FAST, say=told), told.lines
+    assert [line[:4] for line in told.lines if "luck" in line] == ["FAIL", "ok  "]
+    assert run(cluster, documents, gateway_url=service.url, checks=checks, tries=2, limits=FAST, say=told)
+    assert len(asked) == 3
+    asked.clear()
+    assert not run(cluster, documents, gateway_url=service.url, checks=checks, limits=FAST, say=told)
+
+
 def test_canary_with_the_wrong_share_is_found(
     api: ApiDouble, cluster: Cluster, service: Service, documents: list[Document]
 ) -> None:
