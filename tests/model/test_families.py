@@ -76,7 +76,7 @@ def test_ids_and_scores_are_those_of_transformers(
     assert [list(each.ids) for each in model.tokenizer.encode(texts)] == own_ids(directory, texts)
     scores = served_scores(model, texts)
     own = own_scores(directory, texts, model.checkpoint.config.labels)
-    largest = np.abs(scores - own).max()
+    largest = float(np.abs(scores - own).max())
     for name, value in (("family", family), ("head", head), ("largest difference", largest)):
         record_property(name, value)
     assert largest < BOUND

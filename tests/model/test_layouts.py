@@ -162,7 +162,7 @@ def test_served_as_transformers_serves_it(
     assert ids == own_ids(directory, fits)
     texts = fits[::7]
     own = own_scores(directory, texts, model.checkpoint.config.labels)
-    largest = np.abs(served_scores(model, texts) - own).max()
+    largest = float(np.abs(served_scores(model, texts) - own).max())
     record_property("largest difference", largest)
     assert largest < BOUND
 
