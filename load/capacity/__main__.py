@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from load.capacity.autoscaling import Spike, course_of, foretell, foretold_course, looks_of, record
+from load.capacity.autoscaling import Spike, course_of, decided_course, foretell, foretold_course, looks_of, record
 from load.capacity.autoscaling import page as autoscaling_page
 from load.capacity.calibrate import calibrate
 from load.capacity.cli import (
@@ -161,6 +161,7 @@ def run_autoscaling(options: argparse.Namespace) -> None:
     plot = plot_autoscaling(
         Spike(**recording["spike"]).points(),
         [(look.at_s, look.wanted["predictor"]) for look in looks],
+        decided_course(recording),
         course_of(looks),
         foretold_course(timeline, lead_s=-looks[0].at_s),
         options.out / "autoscaling.svg",

@@ -9,9 +9,9 @@ from typing import Any
 
 from load.capacity.cli import ACTIVATOR_S, GATEWAY_S, QUEUE_PROXY_S
 from load.capacity.drive import k6_result
-from load.capacity.kpa import KpaSettings
+from load.capacity.kpa import Autoscaler, KpaSettings
 from load.capacity.observed import Look, Revisions, Watch
-from load.capacity.revision import PodSettings
+from load.capacity.revision import TICK_S, PodSettings
 from load.capacity.service import ServiceTimes
 from load.capacity.simulate import Scenario, StageSettings, simulate
 from load.capacity.timeline import Timeline
@@ -75,10 +75,7 @@ def record(revisions: Revisions, spike: Spike, *, url: str, host: str, most_s: f
         "kpa": settings,
         "cpu_limit": cpus,
         "cold_starts_s": watch.cold_starts_s,
-        "looks": [
-            {"at_s": round(look.at_s - start_s, 1), "ready": dict(look.ready), "wanted": dict(look.wanted)}
-            for look in watch.looks
-        ],
+        "looks": [{**dataclasses.asdict(look), "at_s": round(look.at_s - start_s, 1)} for look in watch.looks],
         "latency": result["latency"],
         "requests": result["requests"],
         "machine": result["machine"],
@@ -130,6 +127,21 @@ def foretold_course(timeline: Timeline, *, lead_s: float) -> Course:
     return [(at_s - lead_s, predictor) for at_s, _, predictor, _ in timeline.pods]
 
 
+def decided_course(recording: dict[str, Any]) -> Course:
+    """Give the predictors that this project's arithmetic wants, decision by decision, from what the real KPA saw."""
+    looks = looks_of(recording)
+    settings = KpaSettings(**recording["kpa"]["predictor"])
+    autoscaler = Autoscaler(settings=settings, ready_pods=looks[0].ready["predictor"], now_s=looks[0].at_s)
+    course: Course = []
+    for look in looks:
+        if look.stable is None or look.panic is None or (course and look.at_s - course[-1][0] < TICK_S):
+            continue
+        ready = look.ready["predictor"]
+        decision = autoscaler.decide(now_s=look.at_s, ready_pods=ready, stable=look.stable, panic=look.panic)
+        course.append((look.at_s, decision.desired))
+    return course
+
+
 def pods_at(course: Course, at_s: float) -> int:
     """Give the pods of a course at a second; those of its first look before it."""
     return next((pods for since_s, pods in reversed(course) if since_s <= at_s), course[0][1])
@@ -167,6 +179,10 @@ def page(recording: dict[str, Any], timeline: Timeline, *, plot: str) -> str:
     latency = timeline.latency()
     measured = recording["latency"]["all"]
     rows += [[name.replace("_", " "), ms(measured[name]), ms(getattr(latency, name))] for name in ("p50_ms", "p99_ms")]
+    concurrency = [look.panic for look in looks if look.panic is not None]
+    rows.append(
+        ["most requests at once, mean of a panic window", f"{max(concurrency):.1f}" if concurrency else "-", "-"]
+    )
     rows.append(["failed", f"{recording['requests']['failed_share']:.2%}", f"{timeline.lost_share:.2%}"])
     kpa = recording["kpa"]["predictor"]
     return "\n".join(
@@ -181,7 +197,7 @@ def page(recording: dict[str, Any], timeline: Timeline, *, plot: str) -> str:
             "",
             table(["predictor", "real", "simulated"], rows),
             "",
-            f"The two courses differ by {off_by(real, foretold):.2f} pods in the mean.",
+            f"The two courses differ by {off_by(real, foretold):.2f} pods in the mean. {_arithmetic_of(recording)}",
             "",
             f"![pods over time]({plot})",
             "",
@@ -196,3 +212,12 @@ def _starts_of(recording: dict[str, Any]) -> str:
     if not starts:
         return "No pod was made."
     return f"A new pod was ready after {median(starts):g} s (median of {len(starts)})."
+
+
+def _arithmetic_of(recording: dict[str, Any]) -> str:
+    decided = decided_course(recording)
+    if not decided:
+        return "What the KPA worked with was not recorded."
+    wanted = [(look.at_s, look.wanted["predictor"]) for look in looks_of(recording)]
+    differ = off_by(decided, wanted)
+    return f"From the concurrency that the real KPA saw, our arithmetic wants the same within {differ:.2f} pods."

@@ -1,6 +1,7 @@
 """What a real KPA does: its settings as the cluster has them, and a component's pods, second by second.
 
-Sources: the annotations of Knative's PodAutoscaler, the ConfigMap config-autoscaler, and pods' conditions.
+Sources: the annotations of Knative's PodAutoscaler, the ConfigMap config-autoscaler, the metrics of Knative's
+autoscaler, and pods' conditions.
 """
 
 import dataclasses
@@ -21,16 +22,28 @@ from load.capacity.kpa import KpaSettings
 
 COMPONENTS = ("transformer", "predictor")
 _ANNOTATION = "autoscaling.knative.dev/"
+_AUTOSCALER_METRICS_PORT = 9090
+_CONCURRENCY = re.compile(r"^kn_revision_concurrency_(stable|panic)\{([^}]*)\} (\S+)$", re.MULTILINE)
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Look:
-    """One look at the cluster: when, in seconds from the start, and by component the ready and the wanted pods."""
+    """One look at the cluster.
+
+    Attributes:
+        at_s: seconds from the start.
+        ready: by component, pods that are ready.
+        wanted: by component, pods that the KPA wants.
+        stable: the predictor's concurrency as the KPA has it, mean of the stable window; None where it has none.
+        panic: the same of its panic window.
+    """
 
     at_s: float
     ready: Mapping[str, int]
     wanted: Mapping[str, int]
+    stable: float | None = None
+    panic: float | None = None
 
 
 def seconds(text: str) -> float:
@@ -120,6 +133,22 @@ class Revisions:
         """Give how many pods the KPA wants of a component."""
         return int(self._autoscaler(component)["status"].get("desiredScale") or 0)
 
+    def concurrency(self, component: str) -> tuple[float | None, float | None]:
+        """Give a component's concurrency over the stable and the panic window, as the autoscaler's metrics have it."""
+        pods = self._core.list_namespaced_pod("knative-serving", label_selector="app=autoscaler").items
+        if not pods:
+            return None, None
+        said: str = self._core.connect_get_namespaced_pod_proxy_with_path(
+            f"{pods[0].metadata.name}:{_AUTOSCALER_METRICS_PORT}", "knative-serving", "metrics"
+        )
+        found = {
+            window: float(value)
+            for window, labels, value in _CONCURRENCY.findall(said)
+            if f'kn_revision_name="{self.names[component]}"' in labels
+            and f'k8s_namespace_name="{self._namespace}"' in labels
+        }
+        return found.get("stable"), found.get("panic")
+
     def pods(self, component: str) -> list[Any]:
         """Give the revision's pods that are not on their way out."""
         selector = f"serving.knative.dev/revision={self.names[component]}"
@@ -183,7 +212,9 @@ class Watch:
                 if pod.metadata.uid not in self._known:
                     self._known.add(pod.metadata.uid)
                     self.cold_starts_s[name].append((ready_at - pod.metadata.creation_timestamp).total_seconds())
-        self.looks.append(Look(at_s, ready=ready, wanted={name: self._revisions.wanted(name) for name in COMPONENTS}))
+        wanted = {name: self._revisions.wanted(name) for name in COMPONENTS}
+        stable, panic = self._revisions.concurrency("predictor")
+        self.looks.append(Look(at_s, ready=ready, wanted=wanted, stable=stable, panic=panic))
 
 
 def _ready_at(pod: Any) -> dt.datetime | None:

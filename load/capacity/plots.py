@@ -46,11 +46,21 @@ def plot_timeline(timeline: Timeline, path: Path, *, title: str, count: int = 60
 def plot_autoscaling(
     rate: Sequence[tuple[float, float]],
     wanted: Sequence[tuple[float, int]],
+    decided: Sequence[tuple[float, int]],
     real: Sequence[tuple[float, int]],
     foretold: Sequence[tuple[float, int]],
     path: Path,
 ) -> Path:
-    """Draw the load, and below it predictor pods over time: those that were ready, wanted, and foretold."""
+    """Draw the load, and below it predictor pods over time.
+
+    Args:
+        rate: requests a second.
+        wanted: by the real KPA.
+        decided: by this project's arithmetic, from the concurrency that the real one saw.
+        real: ready pods.
+        foretold: ready pods of the simulation.
+        path: where to.
+    """
     figure = new_figure(rows=2, height_in=2.3)
     demand, pods = figure.axes
     demand.set_title("The real KPA and the simulator")
@@ -60,16 +70,18 @@ def plot_autoscaling(
     demand.set_xlim(min(at_s for at_s, _ in real), max(at_s for at_s, _ in real))
     pods.sharex(demand)
     for course, color, style, label in (
-        (wanted, "#999", ":", "wanted by the KPA"),
+        (wanted, "#555", ":", "wanted by the KPA"),
+        (decided, COLORS["p95"], "-.", "wanted by our arithmetic"),
         (real, COLORS["p50"], "-", "ready"),
         (foretold, COLORS["p99"], "--", "simulated"),
     ):
-        pods.step(*zip(*course, strict=True), where="post", color=color, linestyle=style, label=label)
+        if course:
+            pods.step(*zip(*course, strict=True), where="post", color=color, linestyle=style, label=label)
     pods.set_ylabel("predictor pods")
     pods.set_xlabel("seconds from the load's start")
     pods.set_ylim(0, 1.4 * max(count for course in (wanted, real, foretold) for _, count in course))
     pods.yaxis.set_major_locator(MaxNLocator(integer=True))
-    pods.legend(loc="upper center", ncols=3)
+    pods.legend(loc="upper center", ncols=4)
     return save(figure, path)
 
 

@@ -1,6 +1,7 @@
 """The simulator beside a real KPA: what is read from a cluster, and what the comparison says."""
 
 import dataclasses
+import itertools
 import json
 import threading
 import time
@@ -15,6 +16,7 @@ import yaml
 from load.capacity.autoscaling import (
     Spike,
     course_of,
+    decided_course,
     foretell,
     foretold_course,
     looks_of,
@@ -85,7 +87,8 @@ class Cluster:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                content = json.dumps(outer.answer(self.path)).encode()
+                said = outer.answer(self.path)
+                content = said.encode() if isinstance(said, str) else json.dumps(said).encode()
                 self.send_response(200)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(content)))
@@ -100,21 +103,28 @@ class Cluster:
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def answer(self, path: str) -> dict[str, Any]:
-        if "/inferenceservices/" in path:
-            revisions = {
-                name: {"latestReadyRevision": f"sentiment-{name}-00002"} for name in ("transformer", "predictor")
-            }
-            return {"status": {"components": revisions}}
-        if "/podautoscalers/" in path:
-            found = {"annotations": ANNOTATIONS}
-            return {"metadata": found, "spec": {"containerConcurrency": 32}, "status": {"desiredScale": 3}}
-        if "/revisions/" in path:
-            return {"spec": {"containers": [{"resources": {"limits": self.limits}}]}}
-        if "/configmaps/" in path:
-            return {"metadata": {}, "data": {"stable-window": "60s"}}
-        pods = self.pods if "sentiment-predictor" in path else {}
-        return {"items": [self._pod(name, ready=ready) for name, ready in pods.items()]}
+    def answer(self, path: str) -> dict[str, Any] | str:
+        revisions = {name: {"latestReadyRevision": f"sentiment-{name}-00002"} for name in ("transformer", "predictor")}
+        labels = 'k8s_namespace_name="sentiment",kn_revision_name="sentiment-predictor-00002"'
+        pods = (
+            {"autoscaler": True} if "/knative-serving/" in path else self.pods if "sentiment-predictor" in path else {}
+        )
+        known: dict[str, dict[str, Any] | str] = {
+            "/inferenceservices/": {"status": {"components": revisions}},
+            "/podautoscalers/": {
+                "metadata": {"annotations": ANNOTATIONS},
+                "spec": {"containerConcurrency": 32},
+                "status": {"desiredScale": 3},
+            },
+            "/revisions/": {"spec": {"containers": [{"resources": {"limits": self.limits}}]}},
+            "/configmaps/": {"metadata": {}, "data": {"stable-window": "60s"}},
+            "/proxy/metrics": "".join(
+                f"kn_revision_concurrency_{window}{{{labels}}} {value}\n"
+                for window, value in (("stable", 3.5), ("panic", 7))
+            ),
+            "/pods": {"items": [self._pod(name, ready=ready) for name, ready in pods.items()]},
+        }
+        return next(said for part, said in known.items() if part in path)
 
     @staticmethod
     def _pod(name: str, *, ready: bool) -> dict[str, Any]:
@@ -168,6 +178,7 @@ def test_a_cluster_is_watched(cluster: Cluster, tmp_path: Path) -> None:
         until(lambda: watch.looks[-1].ready["predictor"] == 2)
     first = watch.looks[0]
     assert (first.ready["predictor"], first.wanted["predictor"]) == (1, 3)
+    assert (first.stable, first.panic) == (3.5, 7)
     assert watch.cold_starts_s["predictor"] == [7.0], "the pod that was there before is no cold start"
 
 
@@ -231,6 +242,18 @@ def test_two_courses_are_compared_by_when_pods_come_and_go() -> None:
     assert pods_at(real, 39.5) == 1
     assert off_by(real, real) == 0
     assert off_by(real, [(-10, 1)]) == pytest.approx(2 * 140 / 310)
+
+
+def test_our_arithmetic_is_held_against_the_real_decisions_on_what_the_real_one_saw() -> None:
+    found = recording(peak=60)
+    assert decided_course(found) == [], "an older recording has no concurrency"
+    for look in found["looks"]:
+        busy = 0 <= look["at_s"] < 100
+        look |= {"stable": 20.0 if busy else 0.0, "panic": 20.0 if busy else 0.0}
+    wanted = decided_course(found)
+    # 20 at once, 8.4 to a pod.
+    assert max(pods for _, pods in wanted) == 3
+    assert {round(later[0] - earlier[0]) for earlier, later in itertools.pairwise(wanted)} == {2}
 
 
 def test_the_page_says_both_and_by_how_much_they_differ() -> None:
