@@ -90,7 +90,7 @@ class Cluster:
                 said = outer.answer(self.path)
                 content = said.encode() if isinstance(said, str) else json.dumps(said).encode()
                 self.send_response(200)
-                self.send_header("content-type", "application/json")
+                self.send_header("content-type", "text/plain" if isinstance(said, str) else "application/json")
                 self.send_header("content-length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
