@@ -8,6 +8,8 @@ from typing import Any
 
 from load.capacity.events import Events
 
+CHARS_PER_TOKEN = 4.5
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceTimes:
@@ -15,7 +17,8 @@ class ServiceTimes:
 
     ``hit_request_s`` is the transformer's part of every request, ``forward_request_s`` what a forwarded one adds,
     ``text_s`` each text of a request. A predictor batch costs ``batch_s`` + ``predict_request_s`` per request +
-    ``char_s`` per character of its texts. ``redis_forward_s`` is Redis's own CPU time for a forwarded request;
+    ``char_s`` per character of its texts, and ``size_s`` the first time that a pod meets a batch of its size, for which
+    kernels are made then. ``redis_forward_s`` is Redis's own CPU time for a forwarded request;
     ``hop_s`` is what an answer waits beside that work on an idle stack, ``forward_hop_s`` what a forwarded one waits in
     addition. ``source`` says what was measured.
     """
@@ -26,6 +29,7 @@ class ServiceTimes:
     batch_s: float
     predict_request_s: float
     char_s: float
+    size_s: float = 0.0
     redis_forward_s: float = 0.0
     hop_s: float = 0.0
     forward_hop_s: float = 0.0
@@ -103,6 +107,16 @@ class _Waiting:
     args: tuple[Any, ...]
 
 
+def size_of(*, requests: int, chars: int) -> tuple[int, int]:
+    """Give the size of a batch as kernels are made for it: tokens and texts, in 16 steps to an octave."""
+
+    def rounded(count: int) -> int:
+        step = max(1, (1 << (count.bit_length() - 1)) // 16)
+        return -(-count // step) * step
+
+    return rounded(max(1, round(chars / CHARS_PER_TOKEN))), rounded(requests)
+
+
 class BatchServer:
     """Batches formed while the engine is busy: what waits when it becomes free, up to a budget, is the next batch.
 
@@ -129,6 +143,7 @@ class BatchServer:
         self._queue: deque[_Waiting] = deque()
         self._queued_chars = self._running_chars = 0
         self._busy = False
+        self._sizes: set[tuple[int, int]] = set()
 
     def submit(self, chars: int, done: Callable[..., None], *args: Any) -> bool:
         """Queue a request of ``chars``; False when it is refused. ``done(*args)`` runs when it is answered."""
@@ -152,6 +167,10 @@ class BatchServer:
         self._running_chars = chars
         self._busy = True
         work_s = self._times.batch_of(requests=len(batch), chars=chars)
+        size = size_of(requests=len(batch), chars=chars)
+        if size not in self._sizes:
+            self._sizes.add(size)
+            work_s += self._times.size_s
         self._events.at(self._cpu.finish_s(self._events.now_s, work_s), self._finish, batch)
 
     def _finish(self, batch: list[_Waiting]) -> None:

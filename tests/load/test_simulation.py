@@ -273,3 +273,12 @@ def test_a_trace_file_gives_rate_and_length(tmp_path: Path) -> None:
     trace.write_text("second,requests_per_s\n60,30\n0,10\n")
     with pytest.raises(ValueError, match="rising order"):
         read_trace(trace)
+
+
+def test_the_first_batch_of_a_size_takes_longer_for_its_kernels() -> None:
+    events, ended = Events(), list[float]()
+    server = BatchServer(events=events, times=dataclasses.replace(TIMES, size_s=0.5))
+    for at_s in (0.0, 2.0):
+        events.at(at_s, server.submit, 90, lambda: ended.append(events.now_s))
+    events.run(10)
+    assert [round(at_s, 2) for at_s in ended] == [0.52, 2.02]
