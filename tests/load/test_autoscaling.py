@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.processes import REPO
 
 from load.capacity.autoscaling import (
     Spike,
@@ -274,3 +275,12 @@ def test_each_way_is_set_beside_the_one_before() -> None:
         "a.example",
         "a.example",
     ]
+
+
+def test_the_committed_page_is_what_its_recording_gives() -> None:
+    folder = REPO / "load" / "reports" / "autoscaling"
+    found = json.loads((folder / "recording.json").read_text())
+    times = ServiceTimes(**json.loads((folder / "service_times.json").read_text())["service_times"])
+    assert page(found, foretell(found, times), plot="autoscaling.svg") == (folder / "autoscaling.md").read_text()
+    wanted = [(look.at_s, look.wanted["predictor"]) for look in looks_of(found)]
+    assert off_by(decided_course(found), wanted) < 0.1, "our arithmetic is the real autoscaler's"
