@@ -40,8 +40,9 @@ SINGLE_NODE := infra/single-node
 cluster: $(VENV)/.dev ## A real single-node Kubernetes here, compiled from Go modules (Linux, root, Go; first build half an hour)
 	@$(PY) $(SINGLE_NODE)/build.py
 	@$(PY) $(SINGLE_NODE)/node.py up
-	@$(PY) $(SINGLE_NODE)/install.py
-	@$(PY) $(SINGLE_NODE)/service_images.py
+	@# Beside each other: one waits for controllers most of the time.
+	@$(PY) $(SINGLE_NODE)/service_images.py & images=$$!; installed=0; \
+	  $(PY) $(SINGLE_NODE)/install.py || installed=$$?; wait $$images; exit $$installed
 
 cluster-down: $(VENV)/.dev ## Stop that cluster and remove every trace of it; what was compiled stays
 	@$(PY) $(SINGLE_NODE)/node.py down

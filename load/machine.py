@@ -4,10 +4,12 @@ import json
 import os
 import platform
 import shutil
+import ssl
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +56,21 @@ def machine_facts() -> dict[str, Any]:
     }
 
 
-def model_facts(url: str, headers: dict[str, str]) -> dict[str, Any]:
+def tls(settings: Mapping[str, str]) -> ssl.SSLContext:
+    """Give how the target's certificate is judged: not at all with INSECURE, as k6 is told too."""
+    context = ssl.create_default_context()
+    if settings.get("INSECURE", "").lower() in {"1", "true", "yes"}:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def model_facts(url: str, headers: dict[str, str], *, context: ssl.SSLContext | None = None) -> dict[str, Any]:
     """Ask the target which model it serves; empty if it does not say."""
     # The caller names the URL: it is the service under load.
     request = urllib.request.Request(f"{url}/v2/models/sentiment", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=5, context=context) as answer:
             metadata = json.loads(answer.read())
     except (OSError, urllib.error.URLError, json.JSONDecodeError):
         return {}

@@ -8,13 +8,14 @@ import argparse
 import datetime as dt
 import json
 import os
+import ssl
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from load.machine import k6_binary, machine_facts, model_facts
+from load.machine import k6_binary, machine_facts, model_facts, tls
 
 LOAD = Path(__file__).parent
 SCENARIOS = sorted(path.stem for path in (LOAD / "scenarios").glob("*.js"))
@@ -34,12 +35,12 @@ def target_headers(settings: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-def answers(url: str, headers: dict[str, str]) -> str:
+def answers(url: str, headers: dict[str, str], *, context: ssl.SSLContext | None = None) -> str:
     """Say what is wrong with the target; empty if /health answers at all."""
     try:
         # The caller names the URL: it is the service under load.
         request = urllib.request.Request(f"{url}/health", headers=headers)
-        with urllib.request.urlopen(request, timeout=60):
+        with urllib.request.urlopen(request, timeout=60, context=context):
             return ""
     except urllib.error.HTTPError as answer:
         answer.close()
@@ -60,7 +61,7 @@ def command(scenario: str, *, prometheus: str, quiet: bool) -> list[str]:
 
 def environment(*, url: str, out: Path, prometheus: str, dashboard: bool) -> dict[str, str]:
     """Give k6's environment: the caller's settings, where results go, and the outputs asked for."""
-    facts = {**machine_facts(), **model_facts(url, target_headers(dict(os.environ)))}
+    facts = {**machine_facts(), **model_facts(url, target_headers(dict(os.environ)), context=tls(os.environ))}
     env = {**os.environ, "URL": url, "OUT": str(out.resolve()), "MACHINE": json.dumps(facts)}
     if prometheus:
         env["K6_PROMETHEUS_RW_SERVER_URL"] = prometheus
@@ -92,7 +93,7 @@ def main() -> int:
     """Run the scenario; give k6's exit status: 0 passed, 99 a threshold broke."""
     options = arguments()
     url = options.url.rstrip("/")
-    trouble = answers(url, target_headers(dict(os.environ)))
+    trouble = answers(url, target_headers(dict(os.environ)), context=tls(os.environ))
     if trouble:
         print(trouble, file=sys.stderr)
         return 2
