@@ -76,21 +76,10 @@ class Service:
 
 
 @pytest.fixture
-def api() -> Iterator[ApiDouble]:
-    with ApiDouble() as double:
-        yield double
-
-
-@pytest.fixture
 def service() -> Iterator[Service]:
     double = Service()
     yield double
     double.close()
-
-
-@pytest.fixture
-def cluster(api: ApiDouble, tmp_path: Path) -> Cluster:
-    return Cluster(kubeconfig=api.kubeconfig(tmp_path), pause_s=0.01)
 
 
 @pytest.fixture(scope="module")

@@ -27,21 +27,10 @@ ISTIO_SERVICE = "/api/v1/namespaces/istio-system/services/istio-ingressgateway"
 
 
 @pytest.fixture
-def api() -> Iterator[ApiDouble]:
-    with ApiDouble() as double:
-        yield double
-
-
-@pytest.fixture
 def service() -> Iterator[Service]:
     double = Service()
     yield double
     double.close()
-
-
-@pytest.fixture
-def cluster(api: ApiDouble, tmp_path: Path) -> Cluster:
-    return Cluster(kubeconfig=api.kubeconfig(tmp_path), pause_s=0.01)
 
 
 @pytest.fixture(scope="module")
