@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from support.processes import REPO, free_port
+from support.processes import REPO
 from support.programs import require
+
+from local.ports import free_port
 
 
 class Envoy:

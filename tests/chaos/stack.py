@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import aiohttp
-from support.processes import TINY_MODEL, Server, free_port, server
+from support.processes import TINY_MODEL, Server, server
 from support.redis_server import RedisServer
 from support.transformer_process import transformer
+
+from local.ports import free_port
 
 _DOUBLE = str(Path(__file__).with_name("double_process.py"))
 

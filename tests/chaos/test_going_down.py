@@ -18,9 +18,11 @@ from chaos.service import Service
 from chaos.stack import PredictorProcess, knows_model, predictor_process, stack
 from chaos.table import FULL, Keep, Pace
 from support.predictor_double import PredictorDouble
-from support.processes import Server, free_port
+from support.processes import Server
 from support.redis_server import RedisServer
 from support.transformer_process import Client, transformer
+
+from local.ports import free_port
 
 
 async def opens(port: int) -> bool:

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from chaos.stack import PredictorProcess
 from support.name_server import NameServer
-from support.processes import REPO, Server, environment, free_port
+from support.processes import REPO, Server, environment
 from support.redis_server import RedisServer
 from support.transformer_process import Client, command
+
+from local.ports import free_port
 
 
 @pytest.fixture

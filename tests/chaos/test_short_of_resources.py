@@ -15,8 +15,10 @@ from chaos.stack import knows_model, resources
 from chaos.table import Keep, Pace
 from chaos.test_limits import REQUEST, connections
 from support.predictor_double import PredictorDouble
-from support.processes import REPO, TINY_MODEL, Server, environment, free_port, server
+from support.processes import REPO, TINY_MODEL, Server, environment, server
 from support.transformer_process import Answer, Client, transformer
+
+from local.ports import free_port
 
 
 async def test_descriptor_limit_is_survived(predictor: PredictorDouble, tmp_path: Path) -> None:

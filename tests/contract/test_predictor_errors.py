@@ -7,7 +7,9 @@ from http.client import HTTPConnection
 from typing import Any
 
 import pytest
-from support.processes import Server, free_port, server
+from support.processes import Server, server
+
+from local.ports import free_port
 
 PREDICT = "/v1/models/sentiment:predict"
 INFER = "/v2/models/sentiment/infer"

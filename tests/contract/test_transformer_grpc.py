@@ -10,8 +10,9 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from support.predictor_double import PredictorDouble, prediction, scores
-from support.processes import free_port
 from support.transformer_process import transformer
+
+from local.ports import free_port
 
 
 @pytest.fixture

@@ -15,8 +15,10 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 from support.browser import browser as chromium_browser
 from support.predictor_double import PredictorDouble, prediction
-from support.processes import Server, free_port
+from support.processes import Server
 from support.transformer_process import Client, transformer
+
+from local.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MODULE = {"scope": "module", "loop_scope": "module"}

@@ -14,9 +14,10 @@ import pytest
 from docs.checks import check, would_run
 from docs.commands import LANGUAGES, Block, Command, blocks, commands, looks_like_a_command, pages, parsed
 from docs.exercised import FOREIGN, MAKE, PYTHON, PYTHON_RUN, SCRIPTS
-from support.processes import REPO, TINY_MODEL, free_port, server
+from support.processes import REPO, TINY_MODEL, server
 from support.programs import require
 
+from local.ports import free_port
 from local.running import Ports, running_stack
 
 ALL = [

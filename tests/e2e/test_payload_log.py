@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 import yaml
 from e2e.checks.payload_log import _PROGRAM, EVENTS, NAMESPACE, SETTINGS, _events, is_asked_for, sink
-from support.processes import free_port
 from support.programs import require
 
+from local.ports import free_port
 from manifests.render import render
 
 ANSWER = '{"predictions": []}'

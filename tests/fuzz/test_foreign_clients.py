@@ -15,9 +15,11 @@ import pytest_asyncio
 import tritonclient.grpc
 import tritonclient.http
 from support.predictor_double import PredictorDouble, prediction, scores
-from support.processes import TINY_MODEL, Server, free_port, server
+from support.processes import TINY_MODEL, Server, server
 from support.programs import require
 from support.transformer_process import Client, transformer
+
+from local.ports import free_port
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 MODULE = {"scope": "module", "loop_scope": "module"}

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.processes import REPO, environment, free_port
+from support.processes import REPO, environment
 
 from local.console import readable
 from local.demo import table
+from local.ports import free_port
 from local.running import Ports, running_stack
 
 REQUEST = (

@@ -5,7 +5,9 @@ import shutil
 import urllib.request
 from pathlib import Path
 
-from support.processes import TINY_MODEL, free_port, server
+from support.processes import TINY_MODEL, server
+
+from local.ports import free_port
 
 
 def contents(folder: Path) -> dict[str, tuple[int, int]]:

@@ -20,10 +20,11 @@ import grpc
 import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
-from support.processes import REPO, TINY_MODEL, Server, environment, free_port, server
+from support.processes import REPO, TINY_MODEL, Server, environment, server
 
 from load.bench.predictor_load import Target, UniqueTexts, closed_loop, lone_client
 from load.bench.random_checkpoint import SMALL, write_checkpoint
+from local.ports import free_port
 
 PREDICT = "/v1/models/sentiment:predict"
 # 128 texts of 512 tokens keep even the small model busy for seconds.

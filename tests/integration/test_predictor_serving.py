@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as pb_grpc
-from support.processes import Server, free_port, server
+from support.processes import Server, server
+
+from local.ports import free_port
 
 TEXTS = ["a lovely film", "a dreadful mess", "so so"]
 INFER = "/v2/models/sentiment/infer"

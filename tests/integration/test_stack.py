@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.processes import REPO, environment, free_port
+from support.processes import REPO, environment
+
+from local.ports import free_port
 
 SEED_REQUEST = {"text": ["I hate you.", "I love you."]}
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.processes import REPO, Server, free_port, server
+from support.processes import REPO, Server, server
 from support.programs import require
 
 from load.machine import k6_binary
 from load.run import command
+from local.ports import free_port
 
 Start = Callable[..., AbstractContextManager[Server]]
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from support.processes import free_port, server
+from support.processes import server
 
 from load.capacity.calibrate import PHASES, calibrate
 from load.capacity.cli import times_of
 from load.capacity.drive import run_scenario
 from load.capacity.stack import Stack, running_stack
+from local.ports import free_port
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ from typing import ClassVar
 
 import pytest
 import yaml
-from support.processes import REPO, Server, free_port
+from support.processes import REPO, Server
 
 from load.results import read_results
+from local.ports import free_port
 
 QUICK = {"DURATION_S": 2, "RATE": 30, "HOT": 20}
 

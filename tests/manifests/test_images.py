@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from manifests.objects import COMPONENTS, Document, container
-from support.processes import REPO, TINY_MODEL, Server, free_port, server
+from support.processes import REPO, TINY_MODEL, Server, server
 
+from local.ports import free_port
 from manifests.images.prune import LEFTOVERS, ONLY, distributions, import_names, prune
 from manifests.images.requirements import requirements
 

@@ -12,9 +12,10 @@ import pytest
 import redis
 from manifests.objects import Document, Render, of_kind, the
 from redis.exceptions import NoPermissionError
-from support.processes import environment, free_port
+from support.processes import environment
 from support.redis_server import executable
 
+from local.ports import free_port
 from transformer.cache.connections import Connections
 from transformer.cache.redis_client import RedisClient
 from transformer.settings import Settings

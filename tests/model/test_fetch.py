@@ -14,8 +14,9 @@ import torch
 from model.checkpoints import SHAPES, write_checkpoint
 from model.hub_server import COMMIT, HubServer, Repository
 from safetensors.torch import load_file, save
-from support.processes import REPO, free_port
+from support.processes import REPO
 
+from local.ports import free_port
 from predictor.loading import load
 from predictor.settings import Settings
 

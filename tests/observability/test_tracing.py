@@ -17,9 +17,10 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from support.collector import Collector, Span
 from support.predictor_double import PredictorDouble
-from support.processes import REPO, environment, free_port, server
+from support.processes import REPO, environment, server
 from support.transformer_process import Client, command, transformer
 
+from local.ports import free_port
 from local.running import Ports, running_stack
 from serving.tracing import exporter_named
 

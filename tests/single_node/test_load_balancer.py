@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from parts.certificates import Authority, Identity, write_kubeconfig
 from parts.load_balancer import Api, address_of, free_address, serve, wants_address
-from support.processes import free_port
+
+from local.ports import free_port
 
 NETWORK = "10.217.1.0/24"
 

@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 from support.connection_cases import Target
 from support.predictor_double import PredictorDouble
-from support.processes import Server, free_port, server
+from support.processes import Server, server
 from support.transformer_process import Client, transformer
+
+from local.ports import free_port
 
 SERVERS = ("transformer", "predictor")
 PATHS = {"transformer": "/predict", "predictor": "/v1/models/sentiment:predict"}

@@ -1,9 +1,8 @@
-"""Real processes for tests: free ports, start, wait for HTTP, stop, and what the process said."""
+"""Real processes for tests: start, wait for HTTP, stop, and what the process said."""
 
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,14 +13,6 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 TINY_MODEL = REPO / "model-artifacts" / "distilbert-tiny-sst2"
-
-
-def free_port() -> int:
-    """Give a TCP port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -7,8 +7,10 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from support.processes import Server, free_port, server
+from support.processes import Server, server
 from support.transformer_process import command
+
+from local.ports import free_port
 
 SERVERS = ("predictor", "transformer")
 LIMIT_BYTES = 20_000

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import redis
 from redis.crc import key_slot
-from support.processes import free_port
 from support.redis_server import RedisServer
+
+from local.ports import PORTS, free_port
 
 _NODE_TIMEOUT_MS = 1_000
 
@@ -132,7 +133,7 @@ class RedisCluster:
 def _port_with_bus() -> int:
     while True:
         port = free_port()
-        if port < 55_000:
+        if port + 10_000 in PORTS:
             with socket.socket() as bus, contextlib.suppress(OSError):
                 bus.bind(("127.0.0.1", port + 10_000))
                 return port

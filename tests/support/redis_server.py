@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import redis
-from support.processes import free_port
+
+from local.ports import free_port
 
 
 def executable() -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from support.processes import Server, free_port, server
+from support.processes import Server, server
+
+from local.ports import free_port
 
 
 def command(*, predictor_host: str, port: int, grpc_port: int | None = None) -> list[str]:

@@ -7,8 +7,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 from support.predictor_double import LABELS, PredictorDouble, scores
-from support.processes import free_port
 
+from local.ports import free_port
 from serving.errors import ServiceError
 from transformer.errors import (
     PredictorFailedError,
