@@ -1,6 +1,7 @@
 """Reads the tensors of safetensors files, float32 ones without a copy, and checks that each is finite."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Weights:
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = [_File(path) for path in files]
+        self._largest: dict[str, float] = {}
         self._holders: dict[str, _File] = {}
         for file in self._files:
             for name in file.header:
@@ -68,9 +70,14 @@ class Weights:
         if file is None:
             raise CheckpointError(self._missing(name))
         values = file.read(stored, shape)
-        if not finite(values):
+        self._largest[name] = largest(values)
+        if not math.isfinite(self._largest[name]):
             raise CheckpointError(f"{file.path}: {stored} holds NaN or infinity: the checkpoint is damaged")
         return values
+
+    def largest(self, name: str) -> float:
+        """Give the largest magnitude in a tensor that ``tensor`` has given."""
+        return self._largest[name]
 
     def _stored_name(self, name: str) -> str:
         for new, old in _OLD_NAMES.items():
@@ -91,10 +98,12 @@ class Weights:
         return f"{path} has no tensor {name}"
 
 
-def finite(values: NDArray[np.float32]) -> bool:
-    """Say whether every element is a finite number."""
+def largest(values: NDArray[np.float32]) -> float:
+    """Give the largest magnitude; NaN or infinity where an element is."""
     flat = values.reshape(-1)
-    return all(bool(np.isfinite(flat[at : at + _SPAN]).all()) for at in range(0, len(flat), _SPAN))
+    spans = [flat[at : at + _SPAN] for at in range(0, len(flat), _SPAN)]
+    # numpy's, unlike Python's, let no NaN through.
+    return float(np.max([(span.max(), -span.min()) for span in spans]))
 
 
 class _File:

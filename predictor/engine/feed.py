@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from predictor.engine import packing
 
-# In a row of the attention grid a text begins at a multiple of this, the widest softmax vector (512 bits of float32),
-# and the row's width is one: the sums then run in the same order whoever the neighbours are, so an answer does not
-# depend on its batch.
+# An answer must not depend on its batch, so a text's sums have to run in the same order whoever its neighbours are. In
+# a row of the attention grid it begins at a multiple of the widest softmax vector (512 bits of float32), and one longer
+# than that at a multiple of AMX's tile (32 bf16). No row is narrower than a tile: narrower ones have other kernels.
 GRID_MULTIPLE = 16
+TILE = 32
 # For the same reason no shared row is wider: beyond this many columns a product is summed in pieces, and a text on the
 # border would be split in two.
 _MOST_SHARED_COLUMNS = 512
@@ -49,7 +50,9 @@ def packed_feed(ids: Sequence[NDArray[np.int32]], *, padding_id: int | None = No
     """
     lengths = [len(text) for text in ids]
     slots = [slot(length) for length in lengths]
-    columns, placed = packing.side_by_side(slots, step=GRID_MULTIPLE, most=_MOST_SHARED_COLUMNS, move=CELL_MOVE)
+    columns, placed = packing.side_by_side(
+        slots, step=GRID_MULTIPLE, least=TILE, most=_MOST_SHARED_COLUMNS, move=CELL_MOVE
+    )
     tokens, texts, rows, firsts = sum(lengths), rounded(len(ids)), rounded(len(placed)), columns // GRID_MULTIPLE
     starts = [0, *accumulate(lengths)]
     packed, column = np.zeros((3, rounded(tokens)), np.int32), np.arange(columns, dtype=np.int32)
@@ -103,7 +106,8 @@ def _count_from_padding(positions: NDArray[np.int32], ids: Sequence[NDArray[np.i
 
 def slot(length: int) -> int:
     """Give the columns that a text of ``length`` tokens takes in a row of the grid."""
-    return -(-length // GRID_MULTIPLE) * GRID_MULTIPLE
+    step = GRID_MULTIPLE if length <= GRID_MULTIPLE else TILE  # longest first in a row: each begins where it should
+    return -(-length // step) * step
 
 
 def rounded(size: int) -> int:

@@ -1,5 +1,6 @@
 """The default engine: OpenVINO on the CPU, with every choice made explicitly."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,11 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from predictor.checkpoint.artifact import Checkpoint
-from predictor.checkpoint.weights import finite
+from predictor.checkpoint.weights import largest
 from predictor.engine import packing
 from predictor.engine.base import Logits
 from predictor.engine.feed import CELL_MOVE, INPUTS, packed_feed, slot
-from predictor.engine.graph import OUTPUTS, build_graph
+from predictor.engine.graph import LOGITS, SUMS, build_graph
 from predictor.errors import CheckpointError, EngineUnavailableError
 from predictor.settings import PrecisionName
 
@@ -23,6 +24,8 @@ _DEVICE = "CPU"
 # dim against attention's per cell and column: see divide().
 _FORWARD_TOKENS = 20
 _LINEAR_PER_DIM = 6
+# A sound quantised graph's go up to 1e5 (SmoothQuant's scale of an idle neuron); a damaged file's are anything.
+_LARGEST_CONSTANT = 1e9
 
 
 class OpenVinoEngine:
@@ -63,7 +66,8 @@ class OpenVinoEngine:
         compiled = core.compile_model(graph, _DEVICE, options)
         # By place, not by name: looking nine names up costs a short text's forward 3 %.
         self._inputs = _places(INPUTS, compiled.inputs)
-        self._outputs = _places(OUTPUTS, compiled.outputs)
+        self._logits = _places([LOGITS], compiled.outputs)[LOGITS]
+        self._sums = _places(SUMS, compiled.outputs)
         self._request = compiled.create_infer_request()
 
     @property
@@ -87,15 +91,15 @@ class OpenVinoEngine:
         for name, array in feed.items():
             self._request.set_input_tensor(self._inputs[name], ov.Tensor(array, shared_memory=True))
         self._request.infer()
-        outputs = [self._request.get_output_tensor(place).data for place in self._outputs.values()]
         # The library reuses its output memory at the next call.
-        logits = np.array(outputs[0][: len(ids)], dtype=np.float32)
-        _mark_unsound(logits, ids, token_sums=outputs[1], first_sums=outputs[2])
+        logits = np.array(self._request.get_output_tensor(self._logits).data[: len(ids)], dtype=np.float32)
+        if self._sums:
+            _mark_unsound(logits, ids, *(self._request.get_output_tensor(place).data for place in self._sums.values()))
         return logits
 
 
 def _mark_unsound(
-    logits: Logits, ids: Sequence[NDArray[np.int32]], *, token_sums: NDArray[Any], first_sums: NDArray[Any]
+    logits: Logits, ids: Sequence[NDArray[np.int32]], token_sums: NDArray[Any], first_sums: NDArray[Any]
 ) -> None:
     tokens = np.isfinite(token_sums)
     logits[~np.isfinite(first_sums[: len(ids)])] = np.nan
@@ -106,7 +110,8 @@ def _mark_unsound(
 
 
 def _places(names: Sequence[str], ports: Sequence[Any]) -> dict[str, int]:
-    return {name: next(place for place, port in enumerate(ports) if name in port.names) for name in names}
+    """Give the place of each name among the ports; of those alone that are there."""
+    return {name: place for name in names for place, port in enumerate(ports) if name in port.names}
 
 
 def _choose_precision(core: ov.Core, asked: PrecisionName) -> str:
@@ -124,12 +129,15 @@ def _read_quantised(core: ov.Core, checkpoint: Checkpoint) -> ov.Model:
         raise CheckpointError(f"{xml} or its .bin cannot be read as an OpenVINO graph: {_first_line(error)}") from error
     names = {name for parameter in graph.inputs for name in parameter.names}
     results = {name for result in graph.outputs for name in result.names}
-    if names != set(INPUTS) or not results >= set(OUTPUTS):
+    if names != set(INPUTS) or LOGITS not in results:
         raise CheckpointError(f"{xml} has inputs {sorted(names)}: not a graph of this predictor, quantise it again")
+    # A graph without the sums was built of weights that cannot overflow: it must still hold no others.
+    most = math.inf if results >= set(SUMS) else _LARGEST_CONSTANT
     for node in graph.get_ops():
         is_real = node.get_type_name() == "Constant" and node.get_element_type().is_real()
-        if is_real and not finite(node.get_data(dtype=np.float32)):
-            raise CheckpointError(f"{xml}: {node.get_friendly_name()} holds NaN or infinity: quantise it again")
+        if is_real and not ((magnitude := largest(node.get_data(dtype=np.float32))) < most):
+            what = "numbers too large for a model" if math.isfinite(magnitude) else "NaN or infinity"
+            raise CheckpointError(f"{xml}: {node.get_friendly_name()} holds {what}: quantise it again")
     return graph
 
 

@@ -49,12 +49,13 @@ def attention_cost(width: int, cells: int, move: int) -> int:
     return math.ceil(cells / width) * width * (width + move)
 
 
-def side_by_side(slots: Sequence[int], *, step: int, most: int, move: int) -> tuple[int, list[list[int]]]:
+def side_by_side(slots: Sequence[int], *, step: int, least: int, most: int, move: int) -> tuple[int, list[list[int]]]:
     """Pack texts into rows at the lowest cost: several to a row, the longest first.
 
     Args:
         slots: columns each text takes, multiples of ``step``, none 0.
         step: rows are wider than the widest slot by multiples of this, up to twice as wide.
+        least: narrowest row.
         most: widest row that may be shared.
         move: see ``attention_cost``.
 
@@ -62,10 +63,10 @@ def side_by_side(slots: Sequence[int], *, step: int, most: int, move: int) -> tu
         The width of every row, and each row's texts in their order, as indices into ``slots``.
     """
     order = sorted(range(len(slots)), key=lambda index: (-slots[index], index))
-    widest = slots[order[0]]
+    widest = max(slots[order[0]], least)
     if widest > most:
         return widest, [[index] for index in order]
-    widths = range(widest, min(2 * widest, sum(slots), most) + 1, step)
+    widths = range(widest, max(widest, min(2 * widest, sum(slots), most)) + 1, step)
     fitted = [(width, _first_fit(slots, order, width)) for width in widths]
     return min(fitted, key=lambda fit: attention_cost(fit[0], len(fit[1]) * fit[0], move))
 

@@ -72,6 +72,23 @@ def test_a_text_alone_gets_the_answer_it_gets_in_any_batch(
     assert_same(repeated, np.repeat(alone[4:5], 37, axis=0))
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("precision", precisions())
+def test_where_a_text_stands_in_a_row_changes_no_bit(
+    case: tuple[Path, list[NDArray[np.int32]]], precision: PrecisionName
+) -> None:
+    directory, _ = case
+    engine = openvino(directory, precision)
+    rng = np.random.default_rng(1)
+    # Beside each of these a text would begin at 48 columns or 80 if multiples of 16 were enough.
+    neighbours = [rng.integers(5, 900, length, dtype=np.int32) for length in (40, 70)]
+    for length in (16, 20, 32, 33, 47, 49, 64) * 3:
+        text = rng.integers(5, 900, length, dtype=np.int32)
+        alone = engine.forward([text])
+        for neighbour in neighbours:
+            assert_same(engine.forward([text, neighbour])[:1], alone)
+
+
 @pytest.mark.parametrize(("precision", "bound"), [("f32", 1e-5), ("bf16", 2e-2)])
 def test_torch_is_independent_of_neighbours_within_rounding(
     small_checkpoint: Path, precision: PrecisionName, bound: float

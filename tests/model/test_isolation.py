@@ -44,8 +44,8 @@ def poisoned(
     request: pytest.FixtureRequest, small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """A model that loads although one word's embedding is no number: the check at load is another test's."""
-    monkeypatch.setattr(weights, "finite", lambda _: True)
-    monkeypatch.setattr(openvino_engine, "finite", lambda _: True)
+    monkeypatch.setattr(weights, "largest", lambda _: 3e38)
+    monkeypatch.setattr(openvino_engine, "largest", lambda _: 0.0)
     directory = Path(shutil.copytree(small_checkpoint, tmp_path / "poisoned"))
     spoil(directory, EMBEDDINGS, NUMBERS[request.param], row=POISONED_WORD)
     return directory
@@ -107,6 +107,24 @@ def test_a_poisoned_text_fails_and_changes_no_bit_of_the_others(
     np.testing.assert_array_equal(engine.forward(batch), sound)
 
 
+def outputs(directory: Path) -> set[str]:
+    return {name for output in build_graph(find_checkpoint(directory)).outputs for name in output.names}
+
+
+def test_only_a_model_that_may_overflow_pays_for_looking(small_checkpoint: Path, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(small_checkpoint, tmp_path / "model"))
+    assert outputs(directory) == {"logits"}
+    spoil(directory, "distilbert.transformer.layer.1.ffn.lin1.weight", 1e12, row=0)
+    assert outputs(directory) == {"logits", "token_sums", "first_sums"}
+    # What keeps texts apart does not change an answer.
+    batch = texts(7)
+    plain = OpenVinoEngine(checkpoint=find_checkpoint(small_checkpoint), precision="f32", threads=2).forward(batch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "largest", lambda _: 3e38)
+        looking = OpenVinoEngine(checkpoint=find_checkpoint(small_checkpoint), precision="f32", threads=2)
+    np.testing.assert_array_equal(looking.forward(batch), plain)
+
+
 TENSORS = [
     EMBEDDINGS,
     "distilbert.transformer.layer.0.attention.k_lin.weight",
@@ -130,16 +148,19 @@ def test_a_tensor_that_is_not_finite_is_refused_by_name(
         kind(checkpoint=find_checkpoint(directory), precision="f32", threads=2)
 
 
-def test_a_quantised_graph_that_is_not_finite_is_refused(small_checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "says"), [(np.nan, "NaN or infinity"), (1e10, "numbers too large for a model")])
+def test_a_quantised_graph_of_which_nothing_is_certain_is_refused(
+    number: float, says: str, small_checkpoint: Path, tmp_path: Path
+) -> None:
     directory = Path(shutil.copytree(small_checkpoint, tmp_path / "model"))
     graph = build_graph(find_checkpoint(directory))
     (bias,) = [node for node in graph.get_ops() if node.get_friendly_name() == "classifier.bias"]
-    bad = ov.opset15.constant(np.full(bias.shape, np.nan, np.float32), name="spoiled")
+    bad = ov.opset15.constant(np.full(bias.shape, number, np.float32), name="spoiled")
     for target in bias.output(0).get_target_inputs():
         target.replace_source_output(bad.output(0))
     ov.save_model(graph, directory / "openvino_model.xml", compress_to_fp16=False)
     (directory / "quantization.json").write_text('{"precision": "int8"}')
-    with pytest.raises(CheckpointError, match="spoiled holds NaN or infinity"):
+    with pytest.raises(CheckpointError, match=f"spoiled holds {says}"):
         OpenVinoEngine(checkpoint=find_checkpoint(directory), precision="f32", threads=2)
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictor.engine.feed import GRID_MULTIPLE, INPUTS, packed_feed, rounded
+from predictor.engine.feed import GRID_MULTIPLE, INPUTS, TILE, packed_feed, rounded
 
 
 @given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=40), seed=st.integers(0, 9))
@@ -19,7 +19,7 @@ def test_every_text_sees_itself_in_the_grid_and_nothing_else(lengths: list[int],
         np.testing.assert_array_equal(feed["input_ids"][span], text)
         np.testing.assert_array_equal(feed["positions"][span], np.arange(len(text)))
         row, begin = divmod(int(feed["cells"][start]), columns)
-        assert begin % GRID_MULTIPLE == 0
+        assert begin % (GRID_MULTIPLE if len(text) <= GRID_MULTIPLE else TILE) == 0
         np.testing.assert_array_equal(feed["cells"][span], row * columns + begin + np.arange(len(text)))
         np.testing.assert_array_equal(on_grid[row, begin : begin + len(text)], text)
         own = np.full(columns, -np.inf)
@@ -38,6 +38,7 @@ def test_what_only_fills_up_is_defined_and_little(count: int, length: int) -> No
     feed = packed_feed([np.ones(length, np.int32)] * count)
     rows, columns = feed["grid"].shape
     assert columns % GRID_MULTIPLE == 0
+    assert columns >= TILE
     assert feed["mask"].shape == (rows, 1, columns, columns)
     assert feed["first_mask"].shape == (rows, 1, columns // GRID_MULTIPLE, columns)
     assert len(feed["first"]) == len(feed["first_cells"]) == rounded(count)

@@ -41,25 +41,30 @@ def test_every_text_is_in_one_group_and_no_group_costs_less_divided(lengths: lis
 
 
 def test_short_texts_share_a_row_of_a_long_one() -> None:
-    assert side_by_side([16, 64, 32, 16], step=16, most=512, move=0) == (64, [[1], [2, 0, 3]])
+    assert side_by_side([16, 64, 32, 16], step=16, least=16, most=512, move=0) == (64, [[1], [2, 0, 3]])
 
 
 def test_a_lone_text_has_a_row_of_its_own_width() -> None:
-    assert side_by_side([48], step=16, most=512, move=150) == (48, [[0]])
+    assert side_by_side([48], step=16, least=16, most=512, move=150) == (48, [[0]])
+
+
+def test_no_row_is_narrower_than_the_least() -> None:
+    assert side_by_side([16], step=16, least=32, most=512, move=150) == (32, [[0]])
+    assert side_by_side([16, 16, 16], step=16, least=32, most=512, move=0) == (32, [[0, 1], [2]])
 
 
 def test_a_wider_row_is_taken_where_it_saves_cells() -> None:
-    assert side_by_side([48, 32, 48, 32], step=16, most=512, move=10_000) == (80, [[0, 1], [2, 3]])
+    assert side_by_side([48, 32, 48, 32], step=16, least=16, most=512, move=10_000) == (80, [[0, 1], [2, 3]])
 
 
 def test_rows_beyond_the_most_are_not_shared() -> None:
-    assert side_by_side([16, 528, 16], step=16, most=512, move=0) == (528, [[1], [0], [2]])
-    assert side_by_side([512, 496, 16], step=16, most=512, move=10_000) == (512, [[0], [1, 2]])
+    assert side_by_side([16, 528, 16], step=16, least=16, most=512, move=0) == (528, [[1], [0], [2]])
+    assert side_by_side([512, 496, 16], step=16, least=16, most=512, move=10_000) == (512, [[0], [1, 2]])
 
 
 @given(slots=slots, move=st.integers(0, 1000))
 def test_every_text_has_room_of_its_own_and_sharing_never_costs_more(slots: list[int], move: int) -> None:
-    width, rows = side_by_side(slots, step=16, most=512, move=move)
+    width, rows = side_by_side(slots, step=16, least=16, most=512, move=move)
     assert width % 16 == 0
     assert sorted(index for row in rows for index in row) == list(range(len(slots)))
     assert all(sum(slots[index] for index in row) <= width for row in rows)
