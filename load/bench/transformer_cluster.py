@@ -1,4 +1,4 @@
-"""What does a look-up cost on one Redis, and on a cluster of one, two and three shards?
+"""What does a look-up cost on one Redis, with a cache secret too, and on a cluster of one, two and three shards?
 
 L1 is off; each request asks for three of a thousand cached texts. The contestants take turns, each in its own
 transformer process on one core, wrk and the Redis servers on the other; what is compared is the transformer's own CPU
@@ -103,7 +103,7 @@ def main() -> None:
         )
         stack.enter_context(m.process(predictor, ready=f"http://127.0.0.1:{predictor_port}/v2/health/ready"))
         single = stack.enter_context(redis_server(folder))
-        urls, servers = {"one Redis": single.url}, [single]
+        urls, servers = {"one Redis": single.url, "one Redis, with a cache secret": single.url}, [single]
         for shards in (1, 2, 3):
             (folder / str(shards)).mkdir()
             cluster = RedisCluster(folder=folder / str(shards))
@@ -119,6 +119,8 @@ def main() -> None:
             port = m.free_port()
             command = m.python(*OURS, f"--predictor_host=127.0.0.1:{predictor_port}", f"--http_port={port}")
             env = {"TRANSFORMER_REDIS_URL": url, "TRANSFORMER_L1_ENTRIES": "0", "TRANSFORMER_CACHE_TTL_S": "7200"}
+            if "secret" in name:
+                env["TRANSFORMER_CACHE_SECRET"] = "authenticates every value"
             process = m.process(command, env=env, ready=f"http://127.0.0.1:{port}/v1/models", cpus={0})
             pids[name] = stack.enter_context(process).pid
             asked[name] = f"http://127.0.0.1:{port}/predict"

@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 _SCHEME = b"sentiment:1:"
 _DIGEST_BYTES = 16
-_SECRET_BYTES = 64  # blake2b's longest key
+_SECRET_BYTES = 32
 SEAL_BYTES = 16
 TAG_BYTES = 8  # on every value; guessing one takes about 2^63 writes, each of which has to be read to be tried
 
@@ -12,19 +12,23 @@ TAG_BYTES = 8  # on every value; guessing one takes about 2^63 writes, each of w
 class CacheKeys:
     """Makes keys ``sentiment:1:<model version>:<blake2b-128 of the text, hex>``.
 
-    A secret turns the plain hash into a keyed one (RFC 7693), so that reading Redis does not allow testing a guess.
+    A secret turns the plain hash into a keyed one, so that reading Redis does not allow testing a guess. It goes before
+    the message, which with BLAKE2 is as safe as its own key parameter (nothing can be appended to a hash) and saves that
+    parameter's block: half of the work for most texts, and for every value.
 
     Args:
         secret: key of the hash, any length; empty for none.
     """
 
     def __init__(self, *, secret: bytes = b"") -> None:
-        key = blake2b(secret).digest() if len(secret) > _SECRET_BYTES else secret
-        # Copying a prepared state is quicker than setting one up for every text.
-        self._state = blake2b(digest_size=_DIGEST_BYTES, key=key)
-        # Separate from the keys of texts: a text equal to a record's content must not reveal its seal.
-        self._seal_state = blake2b(digest_size=SEAL_BYTES, key=key, person=b"seal")
-        self._tag_state = blake2b(digest_size=TAG_BYTES, key=key, person=b"value")
+        # Copying a prepared state is quicker than setting one up for every text. Each purpose has its own: a text equal
+        # to a record's content must not reveal its seal.
+        self._state = blake2b(digest_size=_DIGEST_BYTES)
+        self._seal_state = blake2b(digest_size=SEAL_BYTES, person=b"seal")
+        self._tag_state = blake2b(digest_size=TAG_BYTES, person=b"value")
+        if secret:
+            for state in (self._state, self._seal_state, self._tag_state):
+                state.update(blake2b(secret, digest_size=_SECRET_BYTES).digest())
 
     def prefix(self, version: str) -> bytes:
         """Give the prefix of all keys of a model version."""
@@ -46,5 +50,6 @@ class CacheKeys:
         """Give the ``TAG_BYTES`` bytes that only someone who knows the secret can add to a value under a key."""
         state = self._tag_state.copy()
         # Keys are letters, digits and colons, and no value begins with one of those: no separator is needed.
-        state.update(key + value)
+        state.update(key)
+        state.update(value)
         return state.digest()

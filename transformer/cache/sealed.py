@@ -1,7 +1,7 @@
 """Values that only someone who knows the cache secret can have written.
 
-A sealed value is an answer's stored form with its layout byte raised by 2 and a tag at the end. The tag covers the key
-too, so that an answer moved to another text's key is as invalid as a forged one.
+A sealed value is an answer's stored form with a tag at the end. The tag covers the key too, so that an answer moved to
+another text's key is as invalid as a forged one. Without the secret a sealed value is no answer either: it is too long.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,10 +10,6 @@ from hmac import compare_digest
 from transformer.cache.key import TAG_BYTES, CacheKeys
 from transformer.cache.tiers import SharedCache
 from transformer.metrics import RedisMetrics
-
-_RAISE = 2  # layouts 1 and 2 become 3 and 4
-_OPENED = {layout + _RAISE: bytes([layout]) for layout in (1, 2)}
-_SEALED = {layout: bytes([sealed]) for sealed, layout in _OPENED.items()}
 
 
 class SealedCache:
@@ -38,16 +34,11 @@ class SealedCache:
 
     def store(self, values: Iterable[tuple[bytes, bytes]]) -> None:
         """Seal values and have them written."""
-        self._shared.store([(key, self._seal(key, value)) for key, value in values])
+        self._shared.store([(key, value + self._tag(key, value)) for key, value in values])
 
-    def _seal(self, key: bytes, value: bytes) -> bytes:
-        sealed = _SEALED[value[:1]] + value[1:]
-        return sealed + self._tag(key, sealed)
-
-    def _open(self, key: bytes, value: bytes) -> bytes | None:
-        layout = _OPENED.get(value[0])
-        sealed = value[:-TAG_BYTES]
-        if layout is None or not compare_digest(value[-TAG_BYTES:], self._tag(key, sealed)):
-            self._metrics.error("read", "forged")
-            return None
-        return layout + sealed[1:]
+    def _open(self, key: bytes, sealed: bytes) -> bytes | None:
+        value = sealed[:-TAG_BYTES]
+        if compare_digest(sealed[-TAG_BYTES:], self._tag(key, value)):
+            return value
+        self._metrics.error("read", "forged")
+        return None
