@@ -30,6 +30,8 @@ from support.redis_rig import key_of  # noqa: E402
 from support.redis_server import redis_server  # noqa: E402
 
 TEXTS = [f"a text that is asked for, number {n}" for n in range(1_000)]
+SEALED = "one Redis, with a cache secret"
+_SECRET = {"TRANSFORMER_CACHE_SECRET": "authenticates every value"}
 _SCRIPT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -38,6 +40,19 @@ request = function()
   return wrk.format(nil, nil, nil, '{"text": [' .. text() .. ',' .. text() .. ',' .. text() .. ']}')
 end
 """
+
+
+def warm_transformer(stack: contextlib.ExitStack, predictor_port: int, env: dict[str, str]) -> tuple[int, str]:
+    """Start a transformer without L1 that finds every text in Redis; give its process id and its URL."""
+    port = m.free_port()
+    command = m.python(*OURS, f"--predictor_host=127.0.0.1:{predictor_port}", f"--http_port={port}")
+    env = {"TRANSFORMER_L1_ENTRIES": "0", "TRANSFORMER_CACHE_TTL_S": "7200", **env}
+    process = stack.enter_context(m.process(command, env=env, ready=f"http://127.0.0.1:{port}/v1/models", cpus={0}))
+    url = f"http://127.0.0.1:{port}/predict"
+    for start in range(0, len(TEXTS), 100):
+        while post(url, {"text": TEXTS[start : start + 100]}) != "hit":
+            time.sleep(0.05)
+    return process.pid, url
 
 
 def shard_rps(port: int, *, seconds: float, keys: int = 30) -> float:
@@ -103,7 +118,7 @@ def main() -> None:
         )
         stack.enter_context(m.process(predictor, ready=f"http://127.0.0.1:{predictor_port}/v2/health/ready"))
         single = stack.enter_context(redis_server(folder))
-        urls, servers = {"one Redis": single.url, "one Redis, with a cache secret": single.url}, [single]
+        urls, servers = {"one Redis": single.url, SEALED: single.url}, [single]
         for shards in (1, 2, 3):
             (folder / str(shards)).mkdir()
             cluster = RedisCluster(folder=folder / str(shards))
@@ -116,17 +131,8 @@ def main() -> None:
         pids: dict[str, int] = {}
         asked: dict[str, str] = {}
         for name, url in urls.items():
-            port = m.free_port()
-            command = m.python(*OURS, f"--predictor_host=127.0.0.1:{predictor_port}", f"--http_port={port}")
-            env = {"TRANSFORMER_REDIS_URL": url, "TRANSFORMER_L1_ENTRIES": "0", "TRANSFORMER_CACHE_TTL_S": "7200"}
-            if "secret" in name:
-                env["TRANSFORMER_CACHE_SECRET"] = "authenticates every value"
-            process = m.process(command, env=env, ready=f"http://127.0.0.1:{port}/v1/models", cpus={0})
-            pids[name] = stack.enter_context(process).pid
-            asked[name] = f"http://127.0.0.1:{port}/predict"
-            for start in range(0, len(TEXTS), 100):
-                while post(asked[name], {"text": TEXTS[start : start + 100]}) != "hit":
-                    time.sleep(0.05)
+            env = {"TRANSFORMER_REDIS_URL": url, **(_SECRET if name == SEALED else {})}
+            pids[name], asked[name] = warm_transformer(stack, predictor_port, env)
         rounds: list[dict[str, tuple[float, float]]] = []
         for n in range(chosen.rounds + 1):
             this = {}

@@ -13,8 +13,8 @@ class CacheKeys:
     """Makes keys ``sentiment:1:<model version>:<blake2b-128 of the text, hex>``.
 
     A secret turns the plain hash into a keyed one, so that reading Redis does not allow testing a guess. It goes before
-    the message, which with BLAKE2 is as safe as its own key parameter (nothing can be appended to a hash) and saves that
-    parameter's block: half of the work for most texts, and for every value.
+    the message. With BLAKE2, to whose hashes nothing can be appended, that is as safe as the hash's own key; that one
+    takes a block for itself, which doubles the work for most texts and for every value.
 
     Args:
         secret: key of the hash, any length; empty for none.
