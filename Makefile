@@ -1,4 +1,4 @@
-# People's commands. `make` lists them.
+# The commands that people run. `make` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -16,9 +16,9 @@ PIP_INSTALL := install --quiet --disable-pip-version-check --constraint constrai
 
 # tritonclient and kserve each register the protocol's messages: one process cannot hold both.
 OTHER_STUBS := tests/fuzz/test_foreign_clients.py
-# Asked of a running cluster: make cluster, then make cluster-test.
+# Needs a running cluster: make cluster, then make cluster-test.
 ON_A_CLUSTER := tests/cluster
-# Tests that load nothing and time nothing may run beside each other.
+# Tests that neither generate load nor measure time may run in parallel.
 SIDE_BY_SIDE := tests/unit tests/docs tests/manifests tests/infra tests/model tests/e2e tests/security
 
 help:  ## this list
@@ -42,7 +42,7 @@ lint-python: $(VENV)/.dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-# Where Go is, and always in CI.
+# Where Go is installed, and always in CI.
 lint-workflows: $(VENV)/.dev
 	@if command -v go >/dev/null || [ "$${CI:-}" = true ]; then \
 	  GOFLAGS=-mod=mod go run $(ACTIONLINT) -shellcheck $(VENV)/bin/shellcheck -color; \
@@ -72,13 +72,13 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
-	@echo "installing what tests and training need (PyTorch among it; some minutes, once)"
+	@echo "installing what tests and training need (PyTorch included; a few minutes, once)"
 	@$(VENV)/bin/pip $(PIP_INSTALL) --editable '.[dev]'
 	@# xds-protos (Envoy's messages, for a test) brings old copies of OpenTelemetry's: the real ones go in last.
 	@$(VENV)/bin/pip $(PIP_INSTALL) --force-reinstall --no-deps opentelemetry-proto
 	@touch $@ $(VENV)/.run
 
-# checkov wants old versions of libraries that the project uses: it lives alone.
+# checkov needs old versions of libraries that the project uses: it gets an environment of its own.
 $(TOOLS)/.stamp: requirements-tools.txt
 	@$(PYTHON) -m venv $(TOOLS)
 	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement requirements-tools.txt

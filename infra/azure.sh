@@ -43,11 +43,11 @@ read_arguments() {
   TF_VARS=("-var-file=environments/$ENVIRONMENT.tfvars" "-var-file=$MINE")
   mkdir -p "$WORK"
   cd "$INFRA" || die "$INFRA is gone"
-  # Of each environment its own, so that one's plan is never applied to another's state.
+  # One of each per environment, so that one environment's plan is never applied to another's state.
   export TF_DATA_DIR=$WORK/terraform KUBECONFIG=$WORK/kubeconfig
 }
 
-# The account that holds the state cannot be in the state. Names are made of the subscription, so every run finds it again.
+# The account that holds the state cannot be in the state. Its name is derived from the subscription, so every run finds it again.
 step_state() {
   title "state"
   local group=rg-sentiment-state account me
@@ -63,11 +63,11 @@ step_state() {
   else
     me=$(az ad signed-in-user show --query id --output tsv 2>/dev/null) ||
       me=$(az ad sp show --id "$(az account show --query user.name --output tsv)" --query id --output tsv) ||
-      die "az does not know who you are: run 'az login'"
+      die "az is not signed in: run 'az login'"
   fi
   run az role assignment create "${to[@]}" --role "Storage Blob Data Contributor" --assignee "$me" --output none \
     --scope "/subscriptions/$SUBSCRIPTION/resourceGroups/$group/providers/Microsoft.Storage/storageAccounts/$account"
-  # A new role takes minutes to be believed everywhere.
+  # A new role assignment takes minutes to take effect everywhere.
   wait_until "write access to the state" 300 \
     az storage container create "${to[@]}" --account-name "$account" --name state --auth-mode login --output none
   run az feature register "${to[@]}" --namespace Microsoft.Compute --name EncryptionAtHost --output none

@@ -1,5 +1,5 @@
 resource "azurerm_kubernetes_cluster" "this" {
-  #checkov:skip=CKV_AZURE_115:private_cluster is a variable; without it the API takes named ranges only, and a precondition refuses none
+  #checkov:skip=CKV_AZURE_115:private_cluster is a variable; without it the API is open to named ranges only, and a precondition refuses an empty list
   #checkov:skip=CKV_AZURE_117:OS disks are ephemeral and encrypted at host with the platform's key; nothing on nodes outlives them
 
   name                = "aks-${local.name}"
@@ -157,14 +157,14 @@ resource "azurerm_kubernetes_cluster" "this" {
 
     precondition {
       condition     = contains(["1.35", "1.36", "1.37"], local.versions["KUBERNETES_VERSION"])
-      error_message = "KUBERNETES_VERSION in platform/versions.env must be a minor that Knative and Istio here run on: 1.35, 1.36 or 1.37."
+      error_message = "KUBERNETES_VERSION in platform/versions.env must be a minor version that the pinned Knative and Istio support: 1.35, 1.36 or 1.37."
     }
   }
 
   depends_on = [
     azurerm_role_assignment.identity["control_plane_subnet"],
     azurerm_role_assignment.identity["control_plane_kubelet"],
-    azurerm_role_assignment.identity["control_plane_gateway"], # on the way down the load balancer lets go of the address first
+    azurerm_role_assignment.identity["control_plane_gateway"], # on destroy, the load balancer releases the address first
     azurerm_subnet_nat_gateway_association.nodes,
   ]
 }

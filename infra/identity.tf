@@ -82,7 +82,7 @@ resource "azurerm_role_assignment" "identity" {
   principal_id         = each.value.principal
   principal_type       = "ServicePrincipal"
 
-  # A new identity is not in the directory's every replica yet.
+  # A new identity has not reached every replica of the directory yet.
   skip_service_principal_aad_check = true
 }
 

@@ -25,7 +25,7 @@ need() {
 
 cluster() {
   if kind get clusters 2>/dev/null | grep -qx "$CLUSTER"; then
-    say "cluster $CLUSTER is there"
+    say "cluster $CLUSTER already exists"
   else
     kind create cluster --name "$CLUSTER" --wait 5m
   fi
@@ -33,15 +33,15 @@ cluster() {
 
 kserve() {
   if k get crd inferenceservices.serving.kserve.io >/dev/null 2>&1; then
-    say "KServe is there"
+    say "KServe is already installed"
     return 0
   fi
-  # The script works on the current context.
+  # The script installs into the current context.
   kubectl config use-context "$CONTEXT"
   local script
   script=$(mktemp)
   curl -fsSL --retry 3 --output "$script" "$INSTALL" || die "KServe's install for $KSERVE_VERSION could not be fetched"
-  DEPLOYMENT_MODE=Standard bash "$script" || die "KServe's own install failed: its last lines say why"
+  DEPLOYMENT_MODE=Standard bash "$script" || die "KServe's install script failed: its last lines say why"
   rm -f "$script"
 }
 
@@ -63,11 +63,11 @@ service() {
 }
 
 prediction() {
-  # From inside the pod, so that no port of this machine is taken.
+  # From inside the pod, so that no port of this machine is needed.
   k --namespace $NAMESPACE exec deployment/sentiment-transformer -- python -c "
 import urllib.request as r
 print(r.urlopen('http://127.0.0.1:8080/predict', b'{\"text\": [\"I hate you.\", \"I love you.\"]}', timeout=60).read().decode())"
-  say "Ask it yourself: kubectl --context $CONTEXT -n $NAMESPACE port-forward service/sentiment-transformer 8080:80"
+  say "Try it yourself: kubectl --context $CONTEXT -n $NAMESPACE port-forward service/sentiment-transformer 8080:80"
 }
 
 case ${1:-} in
@@ -83,5 +83,5 @@ case ${1:-} in
     need kind
     kind delete cluster --name "$CLUSTER"
     ;;
-  *) die "say up or down" ;;
+  *) die "usage: infra/kind.sh up | down" ;;
 esac

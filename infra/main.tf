@@ -1,7 +1,7 @@
 locals {
   name = "sentiment-${var.environment}"
 
-  # Registry, storage and Redis names are global: the suffix makes them ours, and the same on every run.
+  # Registry, storage and Redis names are global: the suffix makes them unique, and is the same on every run.
   suffix       = substr(sha256("${var.subscription_id}/${local.name}"), 0, 6)
   compact_name = "sentiment${var.environment}${local.suffix}"
 
@@ -11,7 +11,7 @@ locals {
     managed-by  = "terraform"
   }
 
-  # One place of versions for Terraform and for the scripts.
+  # Terraform and the scripts read versions from the same file.
   versions = {
     for line in split("\n", file("${path.module}/platform/versions.env")) :
     split("=", line)[0] => split("=", line)[1] if can(regex("^[A-Z_]+=", line))

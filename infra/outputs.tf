@@ -1,7 +1,7 @@
 # What up.sh, the platform scripts and the manifests take; every value is a string, so that a shell can read them all at once.
 
 output "resource_group" {
-  description = "Group of everything but the nodes."
+  description = "Resource group of everything but the nodes."
   value       = azurerm_resource_group.this.name
 }
 
@@ -36,7 +36,7 @@ output "domain" {
 }
 
 output "name_servers" {
-  description = "Delegate the domain to these."
+  description = "Name servers to delegate the domain to."
   value       = join(" ", azurerm_dns_zone.this.name_servers)
 }
 
@@ -56,7 +56,7 @@ output "certificate_issuer" {
 }
 
 output "contact_email" {
-  description = "Account of the certificate authority."
+  description = "E-mail address of the account at the certificate authority."
   value       = var.contact_email
 }
 
@@ -91,7 +91,7 @@ output "prometheus" {
 }
 
 output "node_provisioning" {
-  description = "auto: the platform adds a NodePool for inference; pool: the fixed inference pool is there."
+  description = "auto: the platform adds a NodePool for inference; pool: the fixed inference pool is used."
   value       = var.node_auto_provisioning ? "auto" : "pool"
 }
 

@@ -14,11 +14,11 @@ resource "azurerm_managed_redis" "this" {
     access_keys_authentication_enabled = false
 
     # OSSCluster: the transformer speaks to every shard itself, with a time budget and a breaker for each, so that a shard
-    # in trouble costs its own keys and more shards are more look-ups a second. It is the service's own default, and changing
-    # it later makes the database anew. EnterpriseCluster puts a proxy with one address in front: fewer ports to open and
+    # in trouble costs only its own keys, and more shards mean more look-ups a second. It is Managed Redis's own default, and changing
+    # it later recreates the database. EnterpriseCluster puts a proxy with one address in front: fewer ports to open and
     # less CPU for a look-up over several shards, but every look-up passes it. The transformer finds out by itself which it is.
     clustering_policy = var.managed_redis.clustering_policy
-    # Any key may go: it is a cache.
+    # Any key may be evicted: it is a cache.
     eviction_policy = "AllKeysLFU"
   }
 }

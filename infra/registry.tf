@@ -4,10 +4,10 @@ locals {
 
 resource "azurerm_container_registry" "this" {
   #checkov:skip=CKV_AZURE_139:pushes come from authorized_ip_ranges; pods pull over the private endpoint
-  #checkov:skip=CKV_AZURE_164:the provider no longer has content trust; deployments name digests
+  #checkov:skip=CKV_AZURE_164:the provider has dropped content trust; deployments name digests
   #checkov:skip=CKV_AZURE_165:one region serves
-  #checkov:skip=CKV_AZURE_166:quarantine needs a scanner that releases images, or nothing can be pulled
-  #checkov:skip=CKV_AZURE_233:on with the Premium SKU; tests/prod.tftest.hcl holds it
+  #checkov:skip=CKV_AZURE_166:without a scanner that releases images, quarantine would block every pull
+  #checkov:skip=CKV_AZURE_233:on with the Premium SKU; tests/prod.tftest.hcl checks it
 
   name                          = "cr${local.compact_name}"
   location                      = azurerm_resource_group.this.location

@@ -1,6 +1,6 @@
 resource "azurerm_storage_account" "models" {
   #checkov:skip=CKV_AZURE_33:no queue is used
-  #checkov:skip=CKV_AZURE_59:off wherever private endpoints are on; tests/prod.tftest.hcl holds it
+  #checkov:skip=CKV_AZURE_59:off wherever private endpoints are on; tests/prod.tftest.hcl checks it
   #checkov:skip=CKV_AZURE_206:zone-redundant in production; a model can be uploaded again
   #checkov:skip=CKV2_AZURE_1:the platform's key encrypts public model weights well enough
 
@@ -47,7 +47,7 @@ resource "azurerm_storage_account" "models" {
 }
 
 resource "azurerm_storage_container" "models" {
-  #checkov:skip=CKV2_AZURE_21:changes are logged below; reads are every predictor's start
+  #checkov:skip=CKV2_AZURE_21:changes are logged below; every start of a predictor reads
 
   name                  = "models"
   storage_account_id    = azurerm_storage_account.models.id

@@ -8,7 +8,7 @@ INFRA_OFFLINE = PYTHONPATH=tests $(PY) -m infra.offline.workspace
 up: ## Azure, images, platform, manifests, smoke for ENV (dev); shows plan and price first, CONFIRM=yes skips the question
 	infra/up.sh $(ENV)
 
-down: ## Remove ENV and all it costs; asks first
+down: ## Remove ENV and everything in it that costs money; asks first
 	infra/down.sh $(ENV)
 
 kind-up: ## A kind cluster on this machine with KServe, the images, the service and a first prediction (docker, kind; ten minutes)
@@ -40,7 +40,7 @@ SINGLE_NODE := infra/single-node
 cluster: $(VENV)/.dev ## A real single-node Kubernetes here, compiled from Go modules (Linux, root, Go; first build half an hour)
 	@$(PY) $(SINGLE_NODE)/build.py
 	@$(PY) $(SINGLE_NODE)/node.py up
-	@# Beside each other: one waits for controllers most of the time.
+	@# In parallel: one of them mostly waits for controllers.
 	@$(PY) $(SINGLE_NODE)/service_images.py & images=$$!; installed=0; \
 	  $(PY) $(SINGLE_NODE)/install.py || installed=$$?; wait $$images; exit $$installed
 
@@ -50,11 +50,11 @@ cluster-down: $(VENV)/.dev ## Stop that cluster and remove every trace of it; wh
 cluster-status: $(VENV)/.dev ## That cluster's programs, memory and pods
 	@$(PY) $(SINGLE_NODE)/node.py status
 
-cluster-table: $(VENV)/.dev ## What each controller of that cluster made of the InferenceService
+cluster-table: $(VENV)/.dev ## What each controller of that cluster created for the InferenceService
 	@$(PY) $(SINGLE_NODE)/table.py
 
 cluster-e2e: $(VENV)/.dev ## The service on that cluster: every check of `make e2e`, in a quarter of an hour; removes what it applied
 	PYTHONPATH=.:tests $(PY) -u -m e2e.run --overlay local --one-node --kubeconfig build/single-node/kubeconfig $(ARGS)
 
-cluster-test: $(VENV)/.dev ## What a node must do, tried on that cluster and on a second one beside it
+cluster-test: $(VENV)/.dev ## Test what a node must do, on that cluster and on a second one beside it
 	$(PY) -m pytest tests/cluster -q

@@ -13,10 +13,10 @@ usage() {
 up.sh ENVIRONMENT [--yes] [--dry-run]
 
   --yes      do not ask before spending money (also: CONFIRM=yes)
-  --dry-run  say what would be done; needs neither Azure nor a cluster
+  --dry-run  print what would be done; needs neither Azure nor a cluster
 
 Environments: $(environments). Your own values: infra/environments/mine.tfvars (copy mine.tfvars.example).
-Every step can be repeated; after a failure start again.
+Every step can be repeated: after a failure, run it again.
 TXT
 }
 
@@ -25,28 +25,28 @@ step_plan() {
   run terraform plan -input=false "${TF_VARS[@]}" "-out=$WORK/plan.tfplan"
 }
 
-# Prices hang on variables alone, so they are known before anything exists.
+# Prices depend on variables alone, so they are known before anything exists.
 show_price() {
   title "price"
   if [[ $DRY_RUN == true ]]; then
     say "  (from prices/azure.csv and environments/$ENVIRONMENT.tfvars)"
   else
-    terraform console "${TF_VARS[@]}" <<<'local.cost_report' | grep -v '^<<\|^EOT$' || die "no price can be given"
+    terraform console "${TF_VARS[@]}" <<<'local.cost_report' | grep -v '^<<\|^EOT$' || die "the price cannot be estimated"
   fi
 }
 
 consent() {
   local answer
   [[ $DRY_RUN == true || $CONFIRMED == yes ]] && return 0
-  read -r -p "Make this and pay for it? Type the environment's name to go on: " answer || true
-  [[ ${answer:-} == "$ENVIRONMENT" ]] || die "nothing was made"
+  read -r -p "Create this and pay for it? Type the environment's name to go on: " answer || true
+  [[ ${answer:-} == "$ENVIRONMENT" ]] || die "nothing was created"
 }
 
 step_apply() {
   title "apply"
   run terraform apply -input=false "$WORK/plan.tfplan"
   [[ $DRY_RUN == true ]] && return 0
-  # Each output is one string on one line, but for the estimate.
+  # Each output is one string on one line, except the estimate.
   terraform output -no-color | sed -n 's/^\([a-z_]*\) = "\(.*\)"$/\U\1\E=\2/p' >"$SETTINGS"
   load_settings "$SETTINGS"
   [[ $CERTIFICATE_ISSUER == private-ca ]] || say "delegate $DOMAIN at its registrar to: ${NAME_SERVERS:-}; the certificate waits for it"
@@ -68,7 +68,7 @@ registry_login() {
     run az acr login --name "$REGISTRY_NAME"
     return
   fi
-  # Buildah knows no Azure; a token is Azure's way in for it, under this fixed user name.
+  # Buildah has no login for Azure: it signs in with a token, under this fixed user name.
   say "+ buildah login $REGISTRY (with a token of az acr login)"
   local token
   token=$(az acr login --name "$REGISTRY_NAME" --expose-token --query accessToken --output tsv --only-show-errors)
@@ -95,7 +95,7 @@ step_platform() {
   if [[ $DRY_RUN == true ]]; then
     title "platform"
     if [[ ! -e $SETTINGS ]]; then
-      say "  platform/install.sh, with the settings that Terraform will have put out"
+      say "  platform/install.sh, with the settings from Terraform's outputs"
       return 0
     fi
     options=(--dry-run)
@@ -119,7 +119,7 @@ render_manifests() {
   done
 }
 
-# Made once; the Redis password and the key of the cache's hashes are nobody's to choose.
+# Created once: the Redis password and the key of the cache's hashes are random, not chosen.
 ensure_secret() {
   if kubectl get secret sentiment-cache "--namespace=$NAMESPACE" >/dev/null 2>&1; then
     return 0
@@ -163,7 +163,7 @@ step_smoke() {
       ;;
     letsencrypt-staging) trust=(--insecure) ;; # its root is in no trust store, by design
   esac
-  # Straight to the address: DNS may not have spread yet, and two cold starts may lie ahead.
+  # Straight to the address: DNS may not have propagated yet, and two cold starts may lie ahead.
   answer=$(curl --silent --show-error --fail --resolve "$host:443:$GATEWAY_IP" "${trust[@]}" \
     --retry 10 --retry-all-errors --retry-delay 5 --max-time 120 \
     --header 'content-type: application/json' --data '{"text": ["what a wonderful film"]}' "https://$host/predict") ||

@@ -82,7 +82,7 @@ variable "sku_tier" {
 }
 
 variable "outbound" {
-  description = "How nodes reach the internet: loadBalancer is free of a gateway's price, userAssignedNATGateway does not run out of SNAT ports."
+  description = "How nodes reach the internet: loadBalancer saves the price of a gateway, userAssignedNATGateway does not run out of SNAT ports."
   type        = string
   default     = "userAssignedNATGateway"
 
@@ -118,7 +118,7 @@ variable "inference_pool" {
   description = <<-EOT
     Pool for the predictor and the transformer, tainted so that nothing else lands there.
     Standard_D4ads_v6 (Zen 4, AVX512-VNNI and BF16) is the default: broad quota and a local disk for a fast boot. Alternates:
-    Standard_F4alds_v7 (a whole core per vCPU, best where dense arithmetic bounds), Standard_D4ds_v6 (AMX, best for BF16 and int8),
+    Standard_F4alds_v7 (a whole core per vCPU, best where dense arithmetic is the limit), Standard_D4ds_v6 (AMX, best for BF16 and int8),
     Standard_D8ads_v6 (packs several predictors). billed_node_hours is a month's expected use; only the estimate reads it.
   EOT
   type        = object({ size = string, min = number, max = number, billed_node_hours = number })
@@ -237,7 +237,7 @@ variable "log_daily_quota_gb" {
 }
 
 variable "expected_use" {
-  description = "What a month is expected to log and to sample; only the estimate reads it."
+  description = "Logs and metric samples expected in a month; only the estimate reads it."
   type        = object({ log_gb = number, prometheus_samples_10m = number })
   default     = { log_gb = 30, prometheus_samples_10m = 260 }
 }

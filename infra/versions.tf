@@ -33,7 +33,7 @@ provider "azurerm" {
 
   features {
     resource_group {
-      # Azure adds collection rules of its own next to ours, and `make down` must be able to end.
+      # Azure adds collection rules of its own next to ours, and `make down` must be able to finish.
       prevent_deletion_if_contains_resources = false
     }
   }

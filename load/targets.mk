@@ -34,13 +34,13 @@ load-validate: $(VENV)/.dev  ## compare predictions with 1, 2, 4 throttled predi
 # Which cluster: by default the one of `make cluster`, whose node answers at these addresses.
 CLUSTER ?= --kubeconfig build/single-node/kubeconfig --url https://10.213.1.1 --host sentiment.sentiment.single-node.test
 
-# From where pods can be asked past the gateway; policies of the network hold up everybody else.
+# Runs a command where it can call pods past the gateway; network policies block everyone else.
 WITHIN ?= $(PY) infra/single-node/node.py within
 
-load-autoscaling: $(VENV)/.dev  ## hold the simulator against a cluster's own autoscaler on one spike (10 minutes; CLUSTER= says which)
+load-autoscaling: $(VENV)/.dev  ## compare the simulator with a cluster's own autoscaler on one spike (10 minutes; CLUSTER= says which)
 	$(PY) -m load.capacity autoscaling $(CLUSTER) --times $(TIMES) $(ARGS)
 
-load-route: $(VENV)/.dev  ## what gateway and queue-proxy add to hits and misses, beside the stack without a cluster
+load-route: $(VENV)/.dev  ## what gateway and queue-proxy add to hits and misses, against the stack without a cluster
 	$(WITHIN) $(PY) -m load.capacity route $(CLUSTER) $(ARGS)
 
 load-reports: $(VENV)/.dev  ## measure load/reports again (45 minutes on a quiet machine; root for the throttled part)

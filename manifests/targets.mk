@@ -9,7 +9,7 @@ render:  ## write manifests/install.yaml, what `kubectl apply -f manifests` appl
 images:  ## build both images with docker or buildah (REGISTRY=, TAG=, MODEL_DIR=)
 	$(MANIFESTS)/images/build.sh
 
-images-check: $(VENV)/.dev  ## build both images on a stand-in base, weigh them, run them read-only, send requests (root, buildah, debootstrap)
+images-check: $(VENV)/.dev  ## build both images on a stand-in base, measure their size, run them read-only, send requests (root, buildah, debootstrap)
 	$(PY) $(MANIFESTS)/images/check.py
 
 images-platforms: $(VENV)/.dev $(TOOLS)/.stamp  ## resolve what the images install for amd64 and arm64: the pinned versions, from wheels (network)

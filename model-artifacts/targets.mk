@@ -1,4 +1,4 @@
-# The models: fetch, train, judge, quantise.
+# The models: fetch, train, evaluate, quantise.
 MODEL ?= winegarj/distilbert-base-uncased-finetuned-sst2
 REVISION ?= main
 SHIPPED := model-artifacts/distilbert-tiny-sst2
@@ -17,7 +17,7 @@ model-evaluate: $(VENV)/.dev  ## accuracy and calibration of CHECKPOINT on DATA=
 
 # A hub id is fetched first; a directory is taken as it is.
 QUANTISED := $(if $(wildcard $(MODEL)/config.json),$(MODEL),model-artifacts/$(notdir $(MODEL)))
-quantize: $(VENV)/.dev  ## int8 copy of MODEL (a directory, or a hub id at REVISION) by your TEXTS=file, if it costs next to no accuracy; report beside it
+quantize: $(VENV)/.dev  ## int8 copy of MODEL (a directory, or a hub id at REVISION) calibrated on your TEXTS=file, refused if it costs accuracy; report beside it
 	$(if $(TEXTS),,$(error set TEXTS to a file of your texts: one per line, or label, tab and text))
 	$(if $(wildcard $(MODEL)/config.json),,$(PY) model-artifacts/fetch.py $(MODEL) --revision $(REVISION))
 	$(PY) model-artifacts/quantize.py --model $(QUANTISED) --texts $(TEXTS) --out $(QUANTISED)-int8 $(ARGS)

@@ -8,13 +8,13 @@ overload: $(VENV)/.dev  ## five times capacity for a minute: hits, shedding, mem
 	$(PY) load/bench/random_checkpoint.py build/base-random
 	$(PY) tests/chaos/overload.py build/base-random
 
-soak: $(VENV)/.dev  ## thirty minutes of load: memory, descriptors, threads with their slope (ARGS=seconds)
+soak: $(VENV)/.dev  ## thirty minutes of load: growth of memory, descriptors and threads (ARGS=seconds)
 	$(PY) tests/chaos/soak.py $(ARGS)
 
 fuzz: $(VENV)/.dev  ## nightly: schemathesis, hypothesis, atheris; a few hundred thousand cases (about half an hour)
 	FUZZ=full $(PY) -m pytest tests/fuzz -q
 
-security: $(VENV)/.dev $(TOOLS)/.stamp  ## bandit, secrets, threat model's tests
+security: $(VENV)/.dev $(TOOLS)/.stamp  ## bandit, a search for secrets, the threat model's tests
 	$(PY) -m pytest tests/security -q
 
 audit: $(AUDIT)/.stamp  ## known vulnerabilities of every pinned dependency (asks a vulnerability service)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Look over an installed platform; every finding comes with what to do about it. Exit status: the number of findings.
+# Check an installed platform; every finding says how to fix it. Exit status: the number of findings.
 # shellcheck disable=SC2153 # the settings come from a file
 set -euo pipefail
 # shellcheck source=lib.sh
@@ -15,7 +15,7 @@ finding() {
 
 # expect WHAT ACTUAL PATTERN FIX
 expect() {
-  # shellcheck disable=SC2053 # the pattern is meant as one
+  # shellcheck disable=SC2053 # unquoted, because it is a pattern
   if [[ $2 == $3 ]]; then
     ok "$1"
   else
@@ -103,7 +103,7 @@ check_kserve() {
   config=$(field kserve configmap/inferenceservice-config '{.data}')
   expect "KServe defaults to Knative" "$config" '*defaultDeploymentMode*Knative*' "install.sh --only kserve"
   expect "KServe gives https addresses under $DOMAIN" "$config" "*ingressDomain*$DOMAIN*urlScheme*https*" "install.sh --only kserve"
-  expect "tools' annotations make no revisions" "$config" '*serviceAnnotationDisallowedList*argocd*' "install.sh --only kserve"
+  expect "annotations set by tools create no revisions" "$config" '*serviceAnnotationDisallowedList*argocd*' "install.sh --only kserve"
   expect "storage initializer passes the restricted standard" \
     "$(field default clusterstoragecontainers.serving.kserve.io/default '{.spec.container.securityContext.seccompProfile.type}')" \
     RuntimeDefault "install.sh --only kserve"
@@ -116,11 +116,11 @@ check_certificate() {
   local renewal now
   renewal=$(field istio-system certificate/gateway '{.status.renewalTime}')
   now=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-  # Both in the same form, in which text order is time order.
+  # Both timestamps have the same format, which sorts by time.
   if [[ $renewal > $now ]]; then
     ok "certificate renews by itself on ${renewal%T*}"
   else
-    finding "certificate should have renewed by now (due: ${renewal:-nobody knows})" "kubectl describe certificate gateway --namespace=istio-system: cert-manager says there what it waits for"
+    finding "certificate should have renewed by now (due: ${renewal:-unknown})" "kubectl describe certificate gateway --namespace=istio-system: it shows what cert-manager is waiting for"
   fi
 }
 
@@ -128,7 +128,7 @@ check_dns() {
   local host address
   host="sentiment.$NAMESPACE.$DOMAIN"
   if [[ $CERTIFICATE_ISSUER == private-ca ]]; then
-    ok "DNS is not asked with a private certificate authority: curl --resolve $host:443:$GATEWAY_IP"
+    ok "DNS is not checked with a private certificate authority: use curl --resolve $host:443:$GATEWAY_IP"
     return 0
   fi
   address=$(getent ahostsv4 "$host" | awk 'NR == 1 { print $1 }') || true
@@ -171,7 +171,7 @@ main() {
   check_monitors
   say
   if ((FINDINGS > 0)); then
-    say "$FINDINGS of the above to fix, the first one first: later ones often follow from it"
+    say "$FINDINGS of the above to fix; start with the first, as later ones often follow from it"
     exit $((FINDINGS > 100 ? 100 : FINDINGS))
   fi
   say "all well"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install the platform that the InferenceService runs on, step by step; whatever is already as it should be is left alone.
+# Install the platform that the InferenceService runs on, step by step; whatever is already in place is left alone.
 # shellcheck disable=SC2153 # the settings come from a file
 set -euo pipefail
 # shellcheck source=lib.sh
@@ -13,8 +13,8 @@ install.sh [--settings FILE] [--from STEP | --only STEP] [--dry-run]
 
   --settings FILE  KEY=VALUE lines, as 'make up' writes them (default: \$PLATFORM_SETTINGS)
   --from STEP      start there; every step can be repeated, so this only saves time
-  --only STEP      do that one
-  --dry-run        say what would be done; needs no cluster and no helm
+  --only STEP      run only that step
+  --dry-run        print what would be done; needs no cluster and no helm
 
 Steps: ${STEPS[*]}
 TXT
@@ -33,7 +33,7 @@ release() {
   local mark
   mark="$name $version values $(sha256sum <<<"$values" | cut -c1-12)"
   if is_deployed "$name" "$namespace" "$mark"; then
-    say "  already there"
+    say "  already installed"
     return 0
   fi
   clear_interrupted "$name" "$namespace"
@@ -119,7 +119,7 @@ step_knative() {
   rollout knative-operator knative-operator operator-webhook
   title "Knative Serving $KNATIVE_SERVING_VERSION"
   apply resources/knative-serving.yaml
-  # Ready alone may still speak of the version before.
+  # Ready alone may still refer to the previous version.
   local one=("knativeserving/knative-serving" "--namespace=knative-serving" "--timeout=900s")
   run kubectl wait "${one[@]}" "--for=jsonpath={.status.version}=$KNATIVE_SERVING_VERSION" ||
     die "the operator did not install Knative Serving; see: kubectl describe knativeserving --all-namespaces"
@@ -205,5 +205,5 @@ main() {
 }
 
 CURRENT=
-trap '[[ -z $CURRENT ]] || printf "stopped in step %s; once that is mended: install.sh --from %s\n" "$CURRENT" "$CURRENT" >&2' EXIT
+trap '[[ -z $CURRENT ]] || printf "stopped in step %s; once it is fixed, run: install.sh --from %s\n" "$CURRENT" "$CURRENT" >&2' EXIT
 main "$@"

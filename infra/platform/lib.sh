@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts share: saying, running or only showing a command, settings, versions, templates, waiting.
+# What the scripts share: messages, running or only printing a command, settings, versions, templates, waiting.
 
 PLATFORM_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 DRY_RUN=${DRY_RUN:-false}
@@ -17,7 +17,7 @@ die() {
   exit 1
 }
 
-# Run a command that changes something; a dry run shows it instead.
+# Run a command that changes something; a dry run only prints it.
 run() {
   printf '+ %s\n' "$*"
   if [[ $DRY_RUN == true ]]; then
@@ -34,7 +34,7 @@ need_tools() {
   [[ ${#missing[@]} -eq 0 ]] || die "not on PATH: ${missing[*]}"
 }
 
-# at_least HAVE WANT: numbers with dots, a leading v or not.
+# at_least HAVE WANT: dotted version numbers, with or without a leading v.
 at_least() {
   [[ $(printf '%s\n%s\n' "${2#v}" "${1#v}" | sort --version-sort | head -n 1) == "${2#v}" ]]
 }
@@ -45,7 +45,7 @@ load_file() {
   while IFS= read -r line || [[ -n $line ]]; do
     [[ $line =~ ^([A-Z][A-Z0-9_]*)=(.*)$ ]] || continue
     key=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
-    [[ $value =~ ^[A-Za-z0-9@%+=:,./_\ -]*$ ]] || die "$1: $key holds a character that no setting needs"
+    [[ $value =~ ^[A-Za-z0-9@%+=:,./_\ -]*$ ]] || die "$1: $key holds a character that is not allowed in a setting"
     printf -v "$key" '%s' "$value"
   done <"$1"
 }
@@ -90,7 +90,7 @@ derive_settings() {
     sidecar) INJECTION=enabled ;;
     *) die "MESH is gateway or sidecar, not $MESH" ;;
   esac
-  # INGRESS names what turns Knative's routes into the gateway's; net-gateway-api does it by Gateway API.
+  # INGRESS names the controller that turns Knative's routes into the gateway's; net-gateway-api does so through the Gateway API.
   case ${INGRESS:-net-istio} in
     net-istio) INGRESS=net-istio INGRESS_CLASS=istio.ingress.networking.knative.dev ;;
     net-gateway-api) INGRESS_CLASS=gateway-api.ingress.networking.knative.dev ;;
@@ -100,13 +100,13 @@ derive_settings() {
   export REPLICAS SPREAD REPLICAS_BUT_ONE ACME_SERVER MONITOR_GROUP INJECTION INGRESS INGRESS_CLASS
 }
 
-# Print a template with ${NAME} filled from the settings; a name nobody set is an error, not an empty string.
+# Print a template with ${NAME} filled from the settings; a name without a value is an error, not an empty string.
 render() {
   local text name
   text=$(<"$PLATFORM_DIR/$1")
   while [[ $text =~ \$\{([A-Z_]+)\} ]]; do
     name=${BASH_REMATCH[1]}
-    [[ -v $name ]] || die "$1 wants $name, which no setting gives"
+    [[ -v $name ]] || die "$1 needs $name, which no setting provides"
     text=${text//"\${$name}"/"${!name}"}
   done
   printf '%s\n' "$text"
@@ -128,12 +128,12 @@ wait_until() {
   done
 }
 
-# apply FILE: a template to the cluster, again and again while webhooks are still coming up.
+# apply FILE: apply a template to the cluster, retrying while webhooks are still coming up.
 apply() {
   local rendered
   rendered=$(render "$1") || exit 1
   say "+ kubectl apply --server-side --field-manager=platform --force-conflicts --filename=$1"
-  [[ $DRY_RUN == true ]] || wait_until "the cluster to take $1" 180 apply_text "$rendered"
+  [[ $DRY_RUN == true ]] || wait_until "the cluster to accept $1" 180 apply_text "$rendered"
 }
 
 apply_text() {

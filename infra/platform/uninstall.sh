@@ -9,7 +9,7 @@ usage() {
 uninstall.sh [--dry-run]
 
 Refuses while any InferenceService or Knative Service exists: their finalizers would wait for controllers that are gone.
-CustomResourceDefinitions of Istio, Knative and cert-manager stay, with whatever is of their kinds.
+CustomResourceDefinitions of Istio, Knative and cert-manager stay, and so do the objects of these kinds.
 TXT
 }
 
@@ -18,7 +18,7 @@ remove_release() {
   run helm uninstall "$1" --namespace "$2" --ignore-not-found --wait --timeout 10m || die "helm could not remove $1"
 }
 
-# A kind that the cluster does not know is as gone as an object that is not there.
+# A kind that the cluster does not know counts as removed, like an object that does not exist.
 remove() {
   local answer
   say "+ kubectl delete $* --ignore-not-found --timeout=300s"
@@ -31,7 +31,7 @@ refuse_while_used() {
   local kind found
   [[ $DRY_RUN == true ]] && return 0
   for kind in inferenceservices.serving.kserve.io services.serving.knative.dev; do
-    # A kind that is not there has no objects.
+    # A kind that is not installed has no objects.
     found=$(kubectl get "$kind" --all-namespaces --output=name 2>/dev/null || true)
     [[ -z $found ]] || die "still in use: $(tr '\n' ' ' <<<"$found")- delete these first"
   done

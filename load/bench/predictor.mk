@@ -1,4 +1,4 @@
-# Random weights have no labels worth a gate.
+# With random weights there is no accuracy to protect: every gate is wide open.
 QUANTISE_BASE = test -d build/base-random-int8 || $(PY) model-artifacts/quantize.py --model build/base-random \
   --calibrate load/bench/sst2_sample.tsv --data load/bench/sst2_sample.tsv --count 128 \
   --out build/base-random-int8 --recipes 1 --points 100 --flips 1 --change 1

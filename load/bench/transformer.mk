@@ -9,12 +9,12 @@ bench-transformer: $(VENV)/.dev  ## start and size, cost of metrics, hits, hit-r
 
 AGAINST = build/against/$(shell git rev-parse --short "$(BASE)^{commit}" 2>/dev/null)
 
-bench-against: $(VENV)/.dev  ## CPU time of hits and misses beside that of another commit: BASE=main
+bench-against: $(VENV)/.dev  ## CPU time of hits and misses, compared with another commit: BASE=main
 	@git rev-parse --quiet --verify "$(BASE)^{commit}" >/dev/null || { echo "BASE= has to name a commit" >&2; exit 1; }
 	test -d $(AGAINST) || git worktree add --quiet --force --detach $(AGAINST) "$(BASE)"
 	$(PY) -m load.bench.against --base $(AGAINST) $(ARGS)
 
-bench-hot-texts: $(VENV)/.dev  ## forwards and waits when hot entries end: four transformers, a predictor of base size (4 minutes)
+bench-hot-texts: $(VENV)/.dev  ## forwards and waits when hot entries expire: four transformers, a predictor of base size (4 minutes)
 	$(PY) load/bench/random_checkpoint.py build/base-random
 	$(PY) load/bench/hot_texts.py --model build/base-random $(ARGS)
 

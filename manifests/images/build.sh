@@ -21,7 +21,7 @@ if [ -z "${BUILDER:-}" ]; then
   elif command -v buildah >/dev/null; then
     BUILDER="buildah build --format docker"
   else
-    echo "build: neither a docker daemon nor buildah is here" >&2
+    echo "build: needs a docker daemon or buildah; found neither" >&2
     exit 1
   fi
 fi

@@ -17,9 +17,10 @@ metrics: [accuracy]
 
 # distilbert-tiny-sst2
 
-A small `DistilBertForSequenceClassification` that calls an English sentence NEGATIVE or POSITIVE. It is trained from
-scratch, without any pre-trained weights, so that a sentiment service starts, is tested and is measured on a machine
-that reaches no model hub. For real work, serve a fine-tuned full-size DistilBERT instead: it errs half as often.
+A small `DistilBertForSequenceClassification` that classifies a sentence as NEGATIVE or POSITIVE. It is trained from
+scratch, without any pre-trained weights, so that a sentiment service can be started, tested and measured on a machine
+that cannot reach a model hub. For real work, serve a fine-tuned full-size DistilBERT instead: it makes half as many
+errors.
 
 ## How good it is
 
@@ -32,8 +33,9 @@ accuracy on dev by about 1.3 points, on test by about 0.9 (one standard error).
 
 ## What it is
 
-{parameters:,} parameters in float32: {layers} layers of {dim}, {heads} heads, feed-forward {hidden}, {positions}
-positions, a lower-cased WordPiece vocabulary of {vocabulary:,} pieces learnt from the training sentences.
+{parameters:,} parameters in float32: {layers} layers of width {dim}, {heads} attention heads, feed-forward width
+{hidden}, {positions} positions, a lower-cased WordPiece vocabulary of {vocabulary:,} pieces learnt from the training
+sentences.
 
 ## What it was trained on, and how
 
@@ -41,7 +43,7 @@ positions, a lower-cased WordPiece vocabulary of {vocabulary:,} pieces learnt fr
   Stanford Sentiment Treebank (Socher et al., 2013), binary version of the GLUE benchmark (Wang et al., 2018).
   Nothing else.
 - **Teachers**: {teachers}, with word-piece embeddings of their own,
-  fitted to the labels with label smoothing, half of the units and a fifth of the words dropped.
+  fitted to the labels with label smoothing, and dropout of half of the units and a fifth of the words.
 - **Student**: {epochs} epochs over the phrases (targets: {label_share:.0%} label, the rest the teachers' mean) and over
   {invented:,} invented texts an epoch (spans of training texts, joined, with words masked or replaced; targets: the
   teachers' mean). Contractions are seen both as the corpus writes them ("do n't") and as people do ("don't"). The
@@ -54,10 +56,10 @@ positions, a lower-cased WordPiece vocabulary of {vocabulary:,} pieces learnt fr
 
 ## What it is not for
 
-No decision about a person. No language but English, and hardly any text but opinions about films: of other subjects,
-irony, slang and mixed feelings it knows little. It has no neutral class: a text without an opinion is still called
-NEGATIVE or POSITIVE, sometimes with a high score. It has the leanings of film reviews written before 2005, names and
-groups of people included; they were not examined.
+Do not use it for decisions about people, nor for languages other than English. It has learnt from opinions about
+films, and knows little of other subjects, irony, slang and mixed feelings. It has no neutral class: a text without an
+opinion is still called NEGATIVE or POSITIVE, sometimes with a high score. It carries the biases of film reviews written
+before 2005, those about names and groups of people included; they have not been examined.
 """
 
 

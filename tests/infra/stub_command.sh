@@ -7,7 +7,7 @@ if [[ $call == *"--values -"* || $call == *"--filename=-"* ]]; then
   printf -- '---\n# %s\n%s\n' "$call" "$(cat)" >>"$STUB_FOLDER/stdin"
 fi
 while IFS=$'\t' read -r pattern status output; do
-  # shellcheck disable=SC2053 # the pattern is meant as one
+  # shellcheck disable=SC2053 # unquoted, because it is a pattern
   if [[ $call == $pattern ]]; then
     printf '%b' "$output"
     exit "$status"

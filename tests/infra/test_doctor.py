@@ -94,7 +94,7 @@ BROKEN = [
         "should have renewed by now",
         "describe certificate",
     ),
-    ("kubectl get certificate/gateway *renewalTime*", "", "due: nobody knows", "describe certificate"),
+    ("kubectl get certificate/gateway *renewalTime*", "", "due: unknown", "describe certificate"),
     (
         "getent*",
         "",

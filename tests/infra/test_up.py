@@ -126,7 +126,7 @@ def test_nothing_is_made_without_consent_to_the_price(azure: Stubs, answer: str)
     status, out, err = up(azure, "prod", stdin=answer)
     assert status != 0
     assert "total 1541.91" in out
-    assert "nothing was made" in err
+    assert "nothing was created" in err
     assert azure.calls("terraform apply", "make", "install.sh", "docker") == []
 
 

@@ -58,8 +58,8 @@ def burns() -> Iterator[Alert]:
                 slo=objective.name,
                 window=long,
                 summary=(
-                    f"{{{{ $labels.namespace }}}}: {{{{ $value | humanizePercentage }}}} of requests were not "
-                    f"{objective.good_means} over {long}; the objective is {objective.target:.1%}."
+                    f"{{{{ $labels.namespace }}}}: over {long}, {{{{ $value | humanizePercentage }}}} of requests "
+                    f"{objective.bad_means}; the objective allows {objective.budget:.1%}."
                 ),
             )
 
@@ -145,7 +145,10 @@ SYMPTOMS = (
         ),
         lasts_min=15,
         severity="ticket",
-        summary="{{ $labels.namespace }}: {{ $value | humanizePercentage }} of texts were cached, far below the day's.",
+        summary=(
+            "{{ $labels.namespace }}: {{ $value | humanizePercentage }} of texts were cached, far less than over the "
+            "last day."
+        ),
     ),
     Alert(
         name="SentimentPredictorShedding",
@@ -176,7 +179,7 @@ SYMPTOMS = (
         expr="count by (namespace) (count by (namespace, version) (transformer_model_info)) > 1",
         lasts_min=30,
         severity="ticket",
-        summary="{{ $labels.namespace }}: {{ $value }} model versions are in force; a rollout has not ended.",
+        summary="{{ $labels.namespace }}: {{ $value }} model versions are in force; a rollout has not finished.",
     ),
     Alert(
         name="SentimentAnswersShifted",
@@ -188,8 +191,8 @@ SYMPTOMS = (
         lasts_min=30,
         severity="ticket",
         summary=(
-            "{{ $labels.namespace }}: {{ $value | humanizePercentage }} of the last hour's answers are not what the "
-            "week's were; the texts or the model have changed."
+            "{{ $labels.namespace }}: the last hour's answers differ from the week's by "
+            "{{ $value | humanizePercentage }}; the texts or the model have changed."
         ),
     ),
     Alert(
@@ -215,7 +218,7 @@ SYMPTOMS = (
         ),
         lasts_min=60,
         severity="ticket",
-        summary="{{ $labels.name }} ends in {{ $value | humanizeDuration }} and has not been renewed.",
+        summary="Certificate {{ $labels.name }} expires in {{ $value | humanizeDuration }} and has not been renewed.",
     ),
 )
 
@@ -225,7 +228,7 @@ KNATIVE = (
         expr=f"{_revisions('panic_mode')} > 0",
         lasts_min=10,
         severity="ticket",
-        summary="{{ $labels.kn_revision_name }} has been in panic mode for ten minutes: more load than pods.",
+        summary="{{ $labels.kn_revision_name }} has been in panic mode for ten minutes: too few pods for the load.",
     ),
     Alert(
         name="SentimentPodsMissing",
@@ -242,14 +245,14 @@ KNATIVE = (
         ),
         lasts_min=10,
         severity="ticket",
-        summary="{{ $labels.namespace }}: pods run and nothing is scraped from them; every other alert here is blind.",
+        summary="{{ $labels.namespace }}: nothing is scraped from running pods; alerts on their metrics cannot fire.",
     ),
     Alert(
         name="SentimentPlatformMetricsAbsent",
         expr="absent(kn_revision_pods_count)",
         lasts_min=15,
         severity="ticket",
-        summary="Knative's autoscaler exports nothing: scaling cannot be watched.",
+        summary="Knative's autoscaler exports no metrics: scaling cannot be monitored.",
     ),
 )
 
@@ -266,7 +269,7 @@ STANDARD = (
         expr=f"{_autoscalers('status_desired_replicas')} >= {_autoscalers('spec_max_replicas')}",
         lasts_min=15,
         severity="ticket",
-        summary="{{ $labels.horizontalpodautoscaler }} has had all of its {{ $value }} pods for a quarter of an hour.",
+        summary="{{ $labels.horizontalpodautoscaler }} has been at its maximum, {{ $value }} pods, for 15 minutes.",
     ),
     Alert(
         name="SentimentMetricsAbsent",
@@ -276,14 +279,14 @@ STANDARD = (
         ),
         lasts_min=10,
         severity="ticket",
-        summary="{{ $labels.namespace }}: pods run and nothing is scraped from them; every other alert here is blind.",
+        summary="{{ $labels.namespace }}: nothing is scraped from running pods; alerts on their metrics cannot fire.",
     ),
     Alert(
         name="SentimentPlatformMetricsAbsent",
         expr='absent(kube_deployment_spec_replicas{deployment=~"sentiment-.+"})',
         lasts_min=15,
         severity="ticket",
-        summary="kube-state-metrics says nothing of the Deployments: scaling cannot be watched.",
+        summary="kube-state-metrics exports nothing about the Deployments: scaling cannot be monitored.",
     ),
 )
 

@@ -15,20 +15,20 @@ _PODS = Row(
     "Pods",
     [
         Panel(
-            title="Wanted and there",
-            says="What the autoscaler wants against the pods there are.",
+            title="Desired and available",
+            says="Pods that the autoscaler wants, and pods that exist.",
             unit="short",
-            queries=[_gauge("pods_desired", "wanted"), _gauge("pods_count", "there")],
+            queries=[_gauge("pods_desired", "desired"), _gauge("pods_count", "available")],
             width=12,
         ),
         Panel(
-            title="On the way",
-            says="Pods that wait for a node, start, or leave.",
+            title="Starting and stopping",
+            says="Pods that wait for a node, start, or terminate.",
             unit="short",
             queries=[
                 _gauge("pods_pending_count", "pending"),
                 _gauge("pods_not_ready_count", "not ready"),
-                _gauge("pods_terminating_count", "leaving"),
+                _gauge("pods_terminating_count", "terminating"),
             ],
             width=12,
         ),
@@ -60,7 +60,7 @@ _WHY = Row(
         ),
         Panel(
             title="Panic mode",
-            says="1 while a burst is answered with pods at once and none are taken away.",
+            says="1 while the autoscaler adds pods for a burst and removes none.",
             unit="short",
             queries=[_gauge("panic_mode", "")],
         ),
@@ -77,8 +77,8 @@ _WHY = Row(
             queries=[_gauge("request_concurrency", "under way"), _gauge("request_queued", "waiting")],
         ),
         Panel(
-            title="Autoscaler's view is fresh",
-            says="Seconds that reading the pods' figures takes.",
+            title="Time to read the pods",
+            says="How long the autoscaler takes to read the pods' metrics.",
             unit="s",
             queries=[
                 Query(quantile(0.99, "kn_autoscaler_scrape_duration_seconds", where=_REVISION), "p99"),
@@ -122,7 +122,7 @@ _PODS_OWN = Row(
 AUTOSCALING = Board(
     uid="sentiment-autoscaling",
     title="Sentiment / Autoscaling",
-    says="Pods wanted and there, and why, for every revision.",
+    says="Pods desired and available, and why, for every revision.",
     rows=[_PODS, _WHY, _PODS_OWN],
     namespace_of="kn_revision_pods_count",
     namespace_label="k8s_namespace_name",

@@ -24,14 +24,14 @@ _HITS = Row(
         ),
         Panel(
             title="Texts by outcome",
-            says="coalesced waited for a forward that another request had begun; duplicate stood twice in one request.",
+            says="coalesced waited for another request's forward; duplicate occurred twice in one request.",
             unit="cps",
             queries=[Query(rate("transformer_texts_total", by="outcome"), "{{outcome}}")],
             stacked=True,
         ),
         Panel(
             title="Degraded",
-            says="Pods whose Redis is configured but not fully usable, and pods that do not ask it, or a shard, now.",
+            says="Pods that cannot fully use their Redis, and pods whose breaker stops them asking it, or a shard.",
             unit="short",
             queries=[
                 Query(f"sum(transformer_degraded{{{NAMESPACE}}})", "degraded"),
@@ -88,7 +88,7 @@ _FROM_REDIS = Row(
     [
         Panel(
             title="Memory",
-            says="At the limit Redis evicts what is used least.",
+            says="At the limit, Redis evicts the keys used least.",
             unit="bytes",
             queries=[
                 Query(f"sum(redis_memory_used_bytes{{{NAMESPACE}}})", "used"),
@@ -96,8 +96,8 @@ _FROM_REDIS = Row(
             ],
         ),
         Panel(
-            title="Keys that went",
-            says="Expired is the rule; evicted means that the memory is too small for the time to live.",
+            title="Keys removed",
+            says="Expiry is normal; eviction means that the memory is too small for the time to live.",
             unit="cps",
             queries=[
                 Query(rate("redis_expired_keys_total"), "expired"),

@@ -17,7 +17,7 @@ _REQUESTS = Row(
     [
         Panel(
             title="Requests by status",
-            says="What clients really got.",
+            says="What clients received.",
             unit="reqps",
             queries=[Query(rate("istio_requests_total", by="response_code", where=_GATEWAY), "{{response_code}}")],
             stacked=True,
@@ -45,7 +45,7 @@ _REQUESTS = Row(
         ),
         Panel(
             title="Added by the path",
-            says="Mean at the gateway less mean in the transformer: Envoy, network, queue-proxy, activator.",
+            says="Mean at the gateway minus mean in the transformer: Envoy, network, queue-proxy, activator.",
             unit="ms",
             queries=[
                 Query(
@@ -78,7 +78,7 @@ _GATEWAY_ITSELF = Row(
     [
         Panel(
             title="Certificates",
-            says="Until the first one ends.",
+            says="Time until the first one expires.",
             unit="s",
             queries=[Query(_LEFT_S, "{{name}}")],
             kind="number",
@@ -87,7 +87,7 @@ _GATEWAY_ITSELF = Row(
         ),
         Panel(
             title="Gateway pods",
-            says="Envoys that are live.",
+            says="Live Envoys.",
             unit="short",
             queries=[Query("sum(envoy_server_live)", "live")],
             kind="number",

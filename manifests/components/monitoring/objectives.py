@@ -27,7 +27,8 @@ class Objective:
         name: in recording rules and the ``slo`` label.
         alert: name of its alert.
         target: the share that has to be good.
-        good_means: for people.
+        good_means: a good request, for the boards.
+        bad_means: what a bad request did, for the alerts.
         bad, all: counters of bad and of all events, with ``{window}`` where the range goes.
     """
 
@@ -35,6 +36,7 @@ class Objective:
     alert: str
     target: float
     good_means: str
+    bad_means: str
     bad: str
     all: str
 
@@ -73,7 +75,8 @@ OBJECTIVES = (
         name="availability",
         alert="SentimentAvailabilityBudgetBurn",
         target=0.999,
-        good_means="answered with anything but a 5xx",
+        good_means="answered without a 5xx",
+        bad_means="got a 5xx",
         # Before the first failure its series does not exist: the share is then 0, not unknown.
         bad=f"{_FAILED} or 0 * {_ALL_REQUESTS}",
         all=_ALL_REQUESTS,
@@ -83,6 +86,7 @@ OBJECTIVES = (
         alert="SentimentLatencyBudgetBurn",
         target=0.99,
         good_means="answered within 250 ms, cached or not",
+        bad_means="took longer than 250 ms, cached or not",
         bad=_SLOW,
         all=_ANSWERED,
     ),
@@ -91,6 +95,7 @@ OBJECTIVES = (
         alert="SentimentHitLatencyBudgetBurn",
         target=0.99,
         good_means="answered within 5 ms when every text was cached",
+        bad_means="took longer than 5 ms with every text cached",
         bad=_SLOW_HITS,
         all=_HITS,
     ),

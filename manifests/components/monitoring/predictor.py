@@ -19,14 +19,14 @@ _LOAD = Row(
     [
         Panel(
             title="Requests by status",
-            says="503 is a refusal in time, with Retry-After.",
+            says="503 is an early refusal, with Retry-After.",
             unit="reqps",
             queries=[Query(rate("predictor_requests_total", by="status"), "{{status}}")],
             stacked=True,
         ),
         Panel(
             title="Texts and tokens",
-            says="What the engine got through.",
+            says="What the engine has processed.",
             unit="cps",
             queries=[
                 Query(rate("predictor_texts_total"), "texts"),
@@ -35,7 +35,7 @@ _LOAD = Row(
         ),
         Panel(
             title="Refused or dropped",
-            says="By reason; a gone client is not the predictor's doing.",
+            says="By reason; client_gone is not the predictor's fault.",
             unit="reqps",
             queries=[Query(or_none(rate("predictor_shed_total", by="reason"), "reason"), "{{reason}}")],
             stacked=True,
@@ -79,7 +79,7 @@ _QUEUE = Row(
         ),
         Panel(
             title="Batch size",
-            says="Means: batches grow by themselves while the engine is busy.",
+            says="On average; batches grow by themselves while the engine is busy.",
             unit="short",
             queries=[
                 Query(f"{rate('predictor_batch_texts_sum')} / {rate('predictor_batch_texts_count')}", "texts"),
@@ -88,15 +88,17 @@ _QUEUE = Row(
         ),
         Panel(
             title="Padding",
-            says="Share of the batches' rectangles that is no token.",
+            says="Share of the batches that is padding, not tokens.",
             unit="percentunit",
             queries=[Query(_PADDING, "padding")],
         ),
         Panel(
-            title="Cut texts",
-            says="Share of texts longer than the model reads.",
+            title="Truncated texts",
+            says="Share of texts longer than the model can read.",
             unit="percentunit",
-            queries=[Query(f"{rate('predictor_truncated_texts_total')} / {rate('predictor_texts_total')}", "cut")],
+            queries=[
+                Query(f"{rate('predictor_truncated_texts_total')} / {rate('predictor_texts_total')}", "truncated")
+            ],
         ),
         Panel(
             title="Served",
@@ -118,7 +120,7 @@ _CPU = Row(
     [
         Panel(
             title="Throttled",
-            says="Share of the kernel's periods in which the quota ran out; above a tenth, threads and quota disagree.",
+            says="Share of the kernel's periods in which the quota ran out; above a tenth, threads and quota differ.",
             unit="percentunit",
             queries=[Query(throttled("predictor"), "{{pod}}")],
         ),

@@ -21,17 +21,17 @@ _PODS = Row(
     "Pods",
     [
         Panel(
-            title="Wanted and there",
-            says="What the Deployments want against the pods that are available.",
+            title="Desired and available",
+            says="Pods that the Deployments want, and pods that are available.",
             unit="short",
-            queries=[_pods("spec_replicas", "wanted"), _pods("status_replicas_available", "there")],
+            queries=[_pods("spec_replicas", "desired"), _pods("status_replicas_available", "available")],
             width=12,
         ),
         Panel(
             title="Autoscaler",
-            says="What it wants, and how far it may go.",
+            says="Pods that it wants, and the most that it may have.",
             unit="short",
-            queries=[_autoscaler("status_desired_replicas", "wanted"), _autoscaler("spec_max_replicas", "at most")],
+            queries=[_autoscaler("status_desired_replicas", "desired"), _autoscaler("spec_max_replicas", "maximum")],
             width=12,
         ),
     ],
@@ -54,7 +54,10 @@ _WHY = Row(
         ),
         Panel(
             title="Tokens queued",
-            says="Tokens that wait for an engine, by pod: KEDA's second measure. Pods far apart: connections stick.",
+            says=(
+                "Tokens that wait for an engine, by pod: KEDA's second measure. Large differences mean that "
+                "connections stay on the same pods."
+            ),
             unit="short",
             queries=[Query(f"sum by (pod) (predictor_queue_tokens{{{NAMESPACE}}})", "{{pod}}")],
         ),
@@ -64,7 +67,7 @@ _WHY = Row(
 SCALING = Board(
     uid="sentiment-scaling",
     title="Sentiment / Scaling",
-    says="Pods wanted and there, and why, in Standard mode.",
+    says="Pods desired and available, and why, in Standard mode.",
     rows=[_PODS, _WHY],
     namespace_of="transformer_in_flight",
 )

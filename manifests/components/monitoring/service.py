@@ -67,7 +67,7 @@ _NOW = Row(
         ),
         Panel(
             title="Not computed",
-            says="Share of texts that cost no forward pass: cached, repeated in a request, or asked for meanwhile.",
+            says="Share of texts that cost no forward pass: cached, repeated in a request, or being computed already.",
             unit="percentunit",
             queries=[Query(f"{_CACHED} / {_TEXTS}", "not computed")],
             kind="number",
@@ -158,7 +158,7 @@ _OBJECTIVES = Row(
     [
         Panel(
             title=f"Budget left: {objective.name.replace('_', ' ')}",
-            says=f"Of 30 days' budget: {objective.target:.1%} {objective.good_means}.",
+            says=f"Share of 30 days' error budget; the objective: {objective.target:.1%} {objective.good_means}.",
             unit="percentunit",
             queries=[
                 Query(
@@ -175,7 +175,7 @@ _OBJECTIVES = Row(
     + [
         Panel(
             title=f"Burn rate: {objective.name.replace('_', ' ')}",
-            says=f"1 spends the budget in 30 days; pages at {BURNS[0][2]} over 1 h and at {BURNS[1][2]:g} over 6 h.",
+            says=f"At 1 the budget lasts 30 days; pages at {BURNS[0][2]} over 1 h and at {BURNS[1][2]:g} over 6 h.",
             unit="short",
             queries=[
                 Query(f"{objective.recorded(window)}{{{NAMESPACE}}} / {objective.budget}", window)
@@ -199,7 +199,7 @@ _ANSWERS = Row(
     [
         Panel(
             title="Answers by label",
-            says="Share of each label in the texts answered. A shift without a new model means other texts.",
+            says="Share of each label in the texts answered. A shift without a new model means different texts.",
             unit="percentunit",
             queries=[
                 Query(
@@ -212,7 +212,7 @@ _ANSWERS = Row(
         ),
         Panel(
             title="How sure the model is",
-            says="Best label's score of the texts answered: half are surer than p50, a tenth less sure than p10.",
+            says="Best label's score of the texts answered: half score above p50, a tenth below p10.",
             unit="percentunit",
             queries=[
                 Query(quantile(share, "transformer_answer_score"), f"p{100 * share:g}") for share in (0.05, 0.1, 0.5)
@@ -265,7 +265,7 @@ _COST = Row(
         ),
         Panel(
             title="Throttled",
-            says="Share of the kernel's periods in which a pod's CPU quota ran out; above a tenth is too little CPU.",
+            says="Share of the kernel's periods in which a pod's CPU quota ran out; above a tenth, CPU is too scarce.",
             unit="percentunit",
             queries=[Query(throttled(component), "{{pod}}") for component in ("transformer", "predictor")],
         ),
