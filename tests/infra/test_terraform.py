@@ -176,7 +176,7 @@ def test_versions_stand_in_one_file() -> None:
     files = [name for name in files if not name.startswith("infra/single-node/")]
     assert len(files) > 30
     # The minors that may be chosen are bounds, not a choice.
-    bounds = re.compile(r'contains\(\["1\.\d\d".*|must be a minor that .*')
+    bounds = re.compile(r'contains\(\["1\.\d\d".*|must be a minor version that .*')
     elsewhere = {
         name: found
         for name in files
