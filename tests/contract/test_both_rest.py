@@ -94,7 +94,7 @@ REFUSED: dict[str, Case] = {
     "datatype of another": Case(INFER, oip({"datatype": "FP32"}), 400),
     "shape of strings": Case(INFER, oip({"shape": ["2"]}), 400),
     "shape of floats": Case(INFER, oip({"shape": [2.0]}), 400),
-    "shape of booleans": Case(INFER, oip({"shape": [True]}), 400),
+    "shape of booleans": Case(INFER, oip({"shape": [True], "data": [MARKER]}), 400),
     "shape is a number": Case(INFER, oip({"shape": 2}), 400),
     "shape is absent": Case(INFER, oip({"shape": None}), 400),
     "shape of a row": Case(INFER, oip({"shape": [1, 2]}), 400),

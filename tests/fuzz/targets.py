@@ -22,7 +22,7 @@ from transformer.cache.in_force import IN_FORCE_KEY, InForceRecord
 from transformer.cache.key import CacheKeys
 from transformer.errors import PredictorNonsenseError
 from transformer.pipeline.answer import Model
-from transformer.pipeline.predictor_client import _read as read_predictor_answer
+from transformer.pipeline.predictor_answers import read_scored
 
 _SCHEMA = RequestSchema(max_texts=8, max_text_chars=64)
 _EVENTS = CloudEvents(model_name="m", environ={})
@@ -141,7 +141,7 @@ def in_force_record(data: bytes) -> None:
 def predictor_answer(data: bytes) -> None:
     """The predictor's body: a table of numbers for every text, or ``PredictorNonsenseError``; then probabilities."""
     try:
-        scored = read_predictor_answer(data, texts=2)
+        scored = read_scored(data, texts=2)
     except PredictorNonsenseError:
         return
     assert len(scored.scores) == 2

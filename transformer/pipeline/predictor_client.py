@@ -24,8 +24,8 @@ from transformer.errors import (
 )
 from transformer.metrics import Metrics
 from transformer.names import Names, Resolver
-from transformer.pipeline.model_names import model_labels, model_scores_are, model_version
 from transformer.pipeline.ports import Scored
+from transformer.pipeline.predictor_answers import merge, read_metadata, read_scored
 
 # What a trace and a request id need to cross this hop (W3C Trace Context, Zipkin B3).
 FORWARDED_HEADERS = frozenset({
@@ -156,13 +156,7 @@ class PredictorClient:
         status, _, body = await self._exchange(self._session, "GET", self._metadata_url, {}, None, _METADATA_TIMEOUT)
         if status != 200:
             raise _error_of(status, None)
-        try:
-            said = orjson.loads(body)
-            about = said["properties"]
-            labels = model_labels(orjson.loads(about["labels"]))
-            return model_version(said["versions"][0]), labels, _scores_are(about)
-        except (ValueError, KeyError, IndexError, TypeError):
-            raise PredictorNonsenseError from None
+        return read_metadata(body)
 
     async def _score_parts(self, texts: Sequence[str], headers: Headers, *, deadline: float) -> Scored:
         size = self._max_texts
@@ -174,7 +168,7 @@ class PredictorClient:
             version = done[-1].version
             stale = [i for i, scored in enumerate(done) if scored.version != version]
             if not stale:
-                return _merge(done, size)
+                return merge(done, size)
             again = await asyncio.gather(*(self._infer(parts[i], headers, deadline) for i in stale))
             for i, scored in zip(stale, again, strict=True):
                 done[i] = scored
@@ -197,7 +191,7 @@ class PredictorClient:
                     raise
             else:
                 if status == 200:
-                    return _read(answer, texts=len(texts))
+                    return read_scored(answer, texts=len(texts))
                 # A full queue would only get longer; a proxy that found no pod, or lost it, may have one now.
                 full = retry_after is not None or answer.startswith(_KNATIVE_QUEUE_FULL)
                 if status not in (_BAD_GATEWAY, 503) or full or attempt == 2 or left_s < 2 * _RETRY_PAUSE_S[1]:
@@ -248,40 +242,3 @@ def _error_of(status: int, retry_after: str | None) -> PredictorError:
     if status == 500:
         return PredictorFailedError()
     return PredictorNonsenseError()
-
-
-def _read(body: bytes, *, texts: int) -> Scored:
-    try:
-        said = orjson.loads(body)
-        labels = model_labels(orjson.loads(said["parameters"]["labels"]))
-        truncated = frozenset(orjson.loads(said["parameters"].get("truncated", "[]")))
-        outputs: dict[str, dict[str, Any]] = {output["name"]: output for output in said["outputs"]}
-        flat = outputs["scores"]["data"]
-        width = len(labels)
-        if len(flat) != texts * width or not truncated <= set(range(texts)):
-            raise PredictorNonsenseError
-        rows = [flat[i : i + width] for i in range(0, len(flat), width)]
-        return Scored(
-            version=model_version(said["model_version"]),
-            labels=labels,
-            scores=rows,
-            truncated=truncated,
-            scores_are=_scores_are(said["parameters"]),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise PredictorNonsenseError from None
-
-
-def _scores_are(said: dict[str, Any]) -> ScoresAre:
-    # An older predictor does not say: it knows one kind.
-    return model_scores_are(said.get("scores_are", "softmax"))
-
-
-def _merge(parts: Sequence[Scored], size: int) -> Scored:
-    return Scored(
-        version=parts[0].version,
-        labels=parts[0].labels,
-        scores_are=parts[0].scores_are,
-        scores=[row for part in parts for row in part.scores],
-        truncated=frozenset(n * size + i for n, part in enumerate(parts) for i in part.truncated),
-    )
