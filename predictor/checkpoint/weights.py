@@ -103,7 +103,7 @@ def largest(values: NDArray[np.float32]) -> float:
     flat = values.reshape(-1)
     spans = [flat[at : at + _SPAN] for at in range(0, len(flat), _SPAN)]
     # numpy's, unlike Python's, let no NaN through.
-    return float(np.max([(span.max(), -span.min()) for span in spans]))
+    return float(np.max([(span.max(), -span.min()) for span in spans], initial=0.0))
 
 
 class _File:

@@ -180,7 +180,8 @@ class _Builder:
     def _bounded(rows: _Rows) -> _Rows:
         return rows if rows.bound <= BOUND else _Rows(op.clamp(rows.node, -BOUND, BOUND), rows.width, BOUND)
 
-    def _sums(self, rows: _Rows) -> ov.Node:
+    @staticmethod
+    def _sums(rows: _Rows) -> ov.Node:
         return op.reduce_sum(rows.node, op.constant(np.array([1], np.int64)), keep_dims=False)
 
     def _to_grid(self, packed: _Rows, grid: ov.Node) -> ov.Node:
