@@ -1,15 +1,16 @@
 """Directories whose weights are an OpenVINO graph instead of safetensors."""
 
+import importlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nncf
 import numpy as np
 import openvino as ov
 import pytest
+from model.artifact_scripts import ARTIFACTS
 
 from load.bench.random_checkpoint import SMALL, random_ids
 from predictor.checkpoint.artifact import content_digest, find_checkpoint
@@ -80,11 +81,13 @@ def test_a_spoiled_directory_is_refused_in_one_sentence(quantised: Path, case: s
 
 @pytest.mark.parametrize("precision", ["f32", "auto"])
 def test_int8_answers_do_not_depend_on_neighbours_either(
-    quantised: Path, small_checkpoint: Path, precision: PrecisionName
+    quantised: Path, small_checkpoint: Path, precision: PrecisionName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feeds = [packed_feed(random_ids(SMALL, [10, 30, 5], seed=seed)) for seed in range(4)]
+    monkeypatch.syspath_prepend(str(ARTIFACTS))
+    recipes = importlib.import_module("quality.recipes")
+    feeds = [dict(packed_feed(random_ids(SMALL, [10, 30, 5], seed=seed))) for seed in range(4)]
     graph = build_graph(find_checkpoint(small_checkpoint))
-    int8 = nncf.quantize(graph, nncf.Dataset(feeds), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(feeds))
+    int8 = recipes.quantise(graph, recipes.RECIPES[0], hidden_dim=SMALL.hidden_dim, feeds=feeds)
     ov.save_model(int8, quantised / "openvino_model.xml", compress_to_fp16=False)
     engine = OpenVinoEngine(checkpoint=find_checkpoint(quantised), precision=precision, threads=2)
     texts = random_ids(SMALL, [2, 3, 8, 16, 17, 33, 64, 100, 300, 512])

@@ -110,6 +110,11 @@ def test_the_page_shows_what_changed_the_kernels_and_the_speed(quality: Any) -> 
     assert quality.page.caution(report) is None
 
 
+def is_quantised(rows: Any) -> bool:
+    node = rows.input_value(0).get_node() if rows.get_type_name() == "Reshape" else rows
+    return bool(node.get_type_name() == "FakeQuantize")
+
+
 @pytest.mark.parametrize(("recipe", "kept"), [(0, {"head"}), (1, {"head", "narrowing"}), (2, {"head", "feed-forward"})])
 def test_a_recipe_leaves_the_layers_that_it_says(quality: Any, recipe: int, kept: set[str]) -> None:
     checkpoint = find_checkpoint(SHIPPED)
@@ -125,7 +130,7 @@ def test_a_recipe_leaves_the_layers_that_it_says(quality: Any, recipe: int, kept
     for node in graph.get_ordered_ops():
         if node.get_type_name() == "ScaledDotProductAttention":
             assert not any(node.input_value(n).get_node().get_type_name() == "FakeQuantize" for n in range(3))
-        if node.get_type_name() != "MatMul" or node.input_value(0).get_node().get_type_name() == "FakeQuantize":
+        if node.get_type_name() != "MatMul" or is_quantised(node.input_value(0).get_node()):
             continue
         outputs, inputs = node.input_value(1).get_shape()
         if config.hidden_dim not in (inputs, outputs):
@@ -134,6 +139,21 @@ def test_a_recipe_leaves_the_layers_that_it_says(quality: Any, recipe: int, kept
             left.add("narrowing" if inputs == config.hidden_dim else "widening")
     expected = {"head", "narrowing", "widening"} if "feed-forward" in kept else kept
     assert left == expected
+
+
+def test_rows_are_quantised_by_the_layer_before_or_as_one_long_row(quality: Any) -> None:
+    checkpoint = find_checkpoint(SHIPPED)
+    feeds = [dict(packed_feed([np.arange(5, 25, dtype=np.int32)]))]
+    graph = quality.recipes.quantise(
+        build_graph(checkpoint), quality.recipes.RECIPES[0], hidden_dim=checkpoint.config.hidden_dim, feeds=feeds
+    )
+    found = {"flat": 0, "behind an activation": 0}
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() == "FakeQuantize" and node.input_value(0).get_node().get_type_name() != "Constant":
+            flat = len(node.input_value(0).get_partial_shape()) == 3
+            found["flat" if flat else "behind an activation"] += 1
+    # In each of two layers attention and both feed-forward parts; the last layer's queries have rows of their own.
+    assert found == {"flat": 7, "behind an activation": 2}
 
 
 def test_weights_keep_to_seven_bits_so_that_no_cpu_overflows(quality: Any) -> None:
