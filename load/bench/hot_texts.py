@@ -24,7 +24,7 @@ import aiohttp
 import measuring as m
 from transformer_hits import OURS
 
-sys.path[:0] = [str(m.ROOT / "tests"), str(m.ROOT)]
+sys.path[:0] = [str(m.ROOT / "tests")]
 from support.redis_server import redis_server  # noqa: E402  # the tests' own way to a real one
 
 from load.capacity.expiry import Fleet, World, row  # noqa: E402

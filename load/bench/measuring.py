@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -17,6 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT)]  # for the scripts beside this one, whose own folder alone is on it
+from local.ports import free_port  # noqa: E402, F401  # for their use as well
+
 RESULTS = ROOT / "results"
 
 
@@ -28,14 +30,6 @@ class Load(NamedTuple):
     p99_ms: float
     failed: int
     requests: int
-
-
-def free_port() -> int:
-    """Give a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ import measuring as m
 from redis.crc import key_slot
 from transformer_hits import OURS, post
 
-sys.path[:0] = [str(m.ROOT / "tests"), str(m.ROOT)]
+sys.path[:0] = [str(m.ROOT / "tests")]
 from support.redis_cluster import RedisCluster  # noqa: E402  # the tests' own way to real ones
 from support.redis_rig import key_of  # noqa: E402
 from support.redis_server import redis_server  # noqa: E402

@@ -15,7 +15,7 @@ from pathlib import Path
 import measuring as m
 from transformer_hits import OURS, post
 
-sys.path[:0] = [str(m.ROOT / "tests"), str(m.ROOT)]
+sys.path[:0] = [str(m.ROOT / "tests")]
 from support.redis_server import redis_server  # noqa: E402  # the tests' own way to a real Redis
 
 PREDICTOR = ["-m", "predictor", "--model_name=sentiment", "--enable_grpc=false"]

@@ -25,7 +25,7 @@ from pathlib import Path
 import measuring as m
 from transformer_hits import OURS, post
 
-sys.path[:0] = [str(m.ROOT / "tests"), str(m.ROOT)]
+sys.path[:0] = [str(m.ROOT / "tests")]
 from support.redis_cluster import redis_cluster  # noqa: E402  # the tests' own way to a real Redis
 from support.redis_rig import key_of  # noqa: E402
 from support.redis_server import RedisServer, redis_server  # noqa: E402

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import measuring as m
 
-sys.path[:0] = [str(m.ROOT / "tests"), str(m.ROOT)]
+sys.path[:0] = [str(m.ROOT / "tests")]
 from support.redis_server import redis_server  # noqa: E402  # the tests' own way to a real Redis
 
 TEXTS = ["I love this film", "I hate this film", "It was so so, really"]

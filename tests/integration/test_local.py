@@ -1,9 +1,11 @@
 """What people see of `make run` and `make demo`."""
 
 import asyncio
+import itertools
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 from support.processes import REPO, environment
 
+from local import ports
 from local.console import readable
 from local.demo import table
 from local.ports import free_port
@@ -30,6 +33,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     folder: Path = tmp_path_factory.mktemp("stack")
     with running_stack(folder) as ports:
         yield ports
+
+
+def test_a_free_port_is_given_once_and_to_no_outgoing_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [free_port() for _ in range(50)]
+    assert len(set(given)) == len(given)
+    outgoing = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    assert max(given) < (int(outgoing.read_text().split()[0]) if outgoing.exists() else 32_768)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_port()))
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(ports, "_candidates", itertools.count(port - ports.PORTS.start))
+        assert free_port() != port
 
 
 @pytest.mark.parametrize(
