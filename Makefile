@@ -20,6 +20,7 @@ OTHER_STUBS := tests/fuzz/test_foreign_clients.py
 ON_A_CLUSTER := tests/cluster
 # Tests that neither generate load nor measure time may run in parallel.
 SIDE_BY_SIDE := tests/unit tests/docs tests/manifests tests/infra tests/model tests/e2e tests/security
+PYTEST := $(PY) -m pytest --ignore=$(ON_A_CLUSTER)
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
@@ -28,9 +29,16 @@ run: $(VENV)/.run  ## serve on http://localhost:8080: Redis, predictor, transfor
 	@$(PY) local/stack.py
 
 test: $(VENV)/.dev $(TOOLS)/.stamp  ## every test; ARGS="-k name" for some
-	$(PY) -m pytest --ignore=$(OTHER_STUBS) --ignore=$(ON_A_CLUSTER) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(SIDE_BY_SIDE)))
-	$(if $(ARGS),,$(PY) -m pytest --numprocesses=2 --dist=loadfile $(SIDE_BY_SIDE))
-	$(if $(ARGS),,$(PY) -m pytest $(OTHER_STUBS))
+ifdef ARGS
+	$(PYTEST) --ignore=$(OTHER_STUBS) $(ARGS)
+else
+	@# Every part runs, whatever the one before it found.
+	failed=0; \
+	$(PYTEST) --ignore=$(OTHER_STUBS) $(addprefix --ignore=,$(SIDE_BY_SIDE)) || failed=1; \
+	$(PYTEST) --numprocesses=2 --dist=loadfile $(SIDE_BY_SIDE) || failed=1; \
+	$(PYTEST) $(OTHER_STUBS) || failed=1; \
+	exit $$failed
+endif
 
 lint: lint-python infra-lint lint-manifests lint-workflows  ## all static checks
 	$(VENV)/bin/shellcheck -x -P SCRIPTDIR $$(git ls-files '*.sh' .ci/run .ci/changelog)

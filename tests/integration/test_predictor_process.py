@@ -27,7 +27,8 @@ from load.bench.random_checkpoint import SMALL, write_checkpoint
 from local.ports import free_port
 
 PREDICT = "/v1/models/sentiment:predict"
-# 128 texts of 512 tokens keep even the small model busy for seconds.
+# 128 texts of 512 tokens keep even the small model busy for seconds, so long as no matrix unit multiplies them.
+BUSY = {"threads": "1", "precision": "f32"}
 LARGE = {"instances": [f"film {index} " + "film " * 600 for index in range(128)]}
 
 
@@ -146,7 +147,7 @@ def test_the_port_opens_only_when_the_model_answers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_signal_finishes_what_runs_and_exits_0(tmp_path: Path, sig: signal.Signals) -> None:
-    with predictor(tmp_path, threads="1") as running:
+    with predictor(tmp_path, **BUSY) as running:
         with ThreadPoolExecutor(max_workers=1) as pool:
             answer = pool.submit(post, running, LARGE)
             wait_for(lambda: metric(running, "predictor_inference_seconds_count") > 0)
@@ -190,7 +191,7 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
 
 
 def test_a_single_text_does_not_wait_for_a_large_request(tmp_path: Path) -> None:
-    with predictor(tmp_path, threads="1", max_queue_tokens="200000") as running, ThreadPoolExecutor(8) as pool:
+    with predictor(tmp_path, **BUSY, max_queue_tokens="200000") as running, ThreadPoolExecutor(8) as pool:
         large = [pool.submit(post, running, LARGE) for _ in range(2)]
         wait_for(lambda: metric(running, "predictor_inference_seconds_count") > 2)
         assert post(running, {"instances": ["a lovely film"]})[0] == 200
@@ -199,7 +200,7 @@ def test_a_single_text_does_not_wait_for_a_large_request(tmp_path: Path) -> None
 
 
 def test_a_full_queue_answers_503_with_retry_after_while_it_works_on(tmp_path: Path) -> None:
-    with predictor(tmp_path, threads="1", max_queue_tokens="2000") as running, ThreadPoolExecutor(4) as pool:
+    with predictor(tmp_path, **BUSY, max_queue_tokens="2000") as running, ThreadPoolExecutor(4) as pool:
         large = pool.submit(post, running, LARGE)
         wait_for(lambda: metric(running, "predictor_queue_tokens") > 2000)
         status, headers, body = post(running, {"instances": ["one more"]})
@@ -211,7 +212,7 @@ def test_a_full_queue_answers_503_with_retry_after_while_it_works_on(tmp_path: P
 
 
 def test_work_for_a_client_that_has_gone_is_dropped(tmp_path: Path) -> None:
-    with predictor(tmp_path, threads="1") as running:
+    with predictor(tmp_path, **BUSY) as running:
         body = json.dumps(LARGE).encode()
         head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         with socket.create_connection(("127.0.0.1", running.port)) as client:
@@ -224,7 +225,7 @@ def test_work_for_a_client_that_has_gone_is_dropped(tmp_path: Path) -> None:
 
 
 def test_a_deadline_is_answered_with_504_and_the_rest_dropped(tmp_path: Path) -> None:
-    with predictor(tmp_path, threads="1", deadline_s="0.3") as running:
+    with predictor(tmp_path, **BUSY, deadline_s="0.3") as running:
         status, _, body = post(running, LARGE)
         assert (status, body["code"]) == (504, "deadline_exceeded")
         wait_for(lambda: metric(running, "predictor_queue_tokens") == 0)
@@ -232,7 +233,7 @@ def test_a_deadline_is_answered_with_504_and_the_rest_dropped(tmp_path: Path) ->
 
 
 def test_health_answers_while_the_engine_is_busy(tmp_path: Path) -> None:
-    with predictor(tmp_path, threads="1") as running, ThreadPoolExecutor(1) as pool:
+    with predictor(tmp_path, **BUSY) as running, ThreadPoolExecutor(1) as pool:
         large = pool.submit(post, running, LARGE)
         answered = 0
         while not large.done():
