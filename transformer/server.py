@@ -19,7 +19,7 @@ from transformer.cache.connections import Connections
 from transformer.cache.in_force import InForceRecord
 from transformer.cache.key import CacheKeys
 from transformer.cache.redis_cache import RedisCache
-from transformer.cache.sealed import SealedCache
+from transformer.cache.sealed import Seal
 from transformer.cache.shards import ShardedCache
 from transformer.cache.tiers import MemoryCache, TieredCache
 from transformer.lifespan import Lifespan
@@ -79,8 +79,9 @@ def serve(settings: Settings) -> None:
     models = ModelsInForce(keys=keys, metrics=metrics, note=in_force.note if in_force else None)
     cache = TieredCache(
         memory=MemoryCache(entries=settings.l1_entries, ttl_s=settings.l1_ttl_s),
+        shared=redis,
         # Without a secret anyone could make the tag, and it would prove nothing.
-        shared=SealedCache(shared=redis, keys=keys, metrics=metrics.redis) if redis and secret else redis,
+        seal=Seal(keys=keys, metrics=metrics.redis) if keys.secret else None,
     )
     pipeline = (traced.pipeline if traced else Pipeline)(
         cache=traced.cache(cache) if traced else cache,

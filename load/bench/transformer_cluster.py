@@ -1,4 +1,4 @@
-"""What does a look-up cost on one Redis, with a cache secret too, and on a cluster of one, two and three shards?
+"""What does a look-up cost on one Redis, and on a cluster of one, two and three shards?
 
 L1 is off; each request asks for three of a thousand cached texts. The contestants take turns, each in its own
 transformer process on one core, wrk and the Redis servers on the other; what is compared is the transformer's own CPU
@@ -30,29 +30,50 @@ from support.redis_rig import key_of  # noqa: E402
 from support.redis_server import redis_server  # noqa: E402
 
 TEXTS = [f"a text that is asked for, number {n}" for n in range(1_000)]
-SEALED = "one Redis, with a cache secret"
-_SECRET = {"TRANSFORMER_CACHE_SECRET": "authenticates every value"}
 _SCRIPT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 local function text() return '"a text that is asked for, number ' .. math.random(0, 999) .. '"' end
 request = function()
-  return wrk.format(nil, nil, nil, '{"text": [' .. text() .. ',' .. text() .. ',' .. text() .. ']}')
+  local texts = text()
+  for _ = 2, {texts} do texts = texts .. "," .. text() end
+  return wrk.format(nil, nil, nil, '{{"text": [' .. texts .. ']}}')
 end
 """
 
 
-def warm_transformer(stack: contextlib.ExitStack, predictor_port: int, env: dict[str, str]) -> tuple[int, str]:
-    """Start a transformer without L1 that finds every text in Redis; give its process id and its URL."""
-    port = m.free_port()
+def asks(folder: Path, *, texts: int) -> Path:
+    """Write the script by which wrk asks for so many of the texts at a time."""
+    script = folder / f"post-{texts}.lua"
+    script.write_text(_SCRIPT.format(texts=texts))
+    return script
+
+
+def warm_transformer(stack: contextlib.ExitStack, env: dict[str, str]) -> tuple[int, str]:
+    """Start a transformer without L1 that finds every text in Redis; give its process id and its URL.
+
+    The predictor that answers the first time has gone by then.
+    """
+    port, predictor_port = m.free_port(), m.free_port()
+    predictor = m.python(
+        "-m", "predictor", "--model_name=sentiment", f"--http_port={predictor_port}", "--enable_grpc=false"
+    )
     command = m.python(*OURS, f"--predictor_host=127.0.0.1:{predictor_port}", f"--http_port={port}")
     env = {"TRANSFORMER_L1_ENTRIES": "0", "TRANSFORMER_CACHE_TTL_S": "7200", **env}
-    process = stack.enter_context(m.process(command, env=env, ready=f"http://127.0.0.1:{port}/v1/models", cpus={0}))
-    url = f"http://127.0.0.1:{port}/predict"
-    for start in range(0, len(TEXTS), 100):
-        while post(url, {"text": TEXTS[start : start + 100]}) != "hit":
-            time.sleep(0.05)
+    with m.process(predictor, ready=f"http://127.0.0.1:{predictor_port}/v2/health/ready"):
+        process = stack.enter_context(m.process(command, env=env, ready=f"http://127.0.0.1:{port}/v1/models", cpus={0}))
+        url = f"http://127.0.0.1:{port}/predict"
+        for start in range(0, len(TEXTS), 100):
+            while post(url, {"text": TEXTS[start : start + 100]}) != "hit":
+                time.sleep(0.05)
     return process.pid, url
+
+
+def spent_s(pid: int, url: str, script: Path, *, seconds: float, connections: int = 32) -> tuple[float, float]:
+    """Load a transformer from the other core; give its CPU seconds a request, and the requests a second."""
+    before = m.cpu_s(pid)
+    load = m.wrk(url, script, seconds=seconds, connections=connections, cpus="1")
+    return (m.cpu_s(pid) - before) / (load.rps * seconds), load.rps
 
 
 def shard_rps(port: int, *, seconds: float, keys: int = 30) -> float:
@@ -110,15 +131,9 @@ def main() -> None:
     chosen = options.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        script = folder / "post.lua"
-        script.write_text(_SCRIPT)
-        predictor_port = m.free_port()
-        predictor = m.python(
-            "-m", "predictor", "--model_name=sentiment", f"--http_port={predictor_port}", "--enable_grpc=false"
-        )
-        stack.enter_context(m.process(predictor, ready=f"http://127.0.0.1:{predictor_port}/v2/health/ready"))
+        script = asks(folder, texts=3)
         single = stack.enter_context(redis_server(folder))
-        urls, servers = {"one Redis": single.url, SEALED: single.url}, [single]
+        urls, servers = {"one Redis": single.url}, [single]
         for shards in (1, 2, 3):
             (folder / str(shards)).mkdir()
             cluster = RedisCluster(folder=folder / str(shards))
@@ -131,16 +146,12 @@ def main() -> None:
         pids: dict[str, int] = {}
         asked: dict[str, str] = {}
         for name, url in urls.items():
-            env = {"TRANSFORMER_REDIS_URL": url, **(_SECRET if name == SEALED else {})}
-            pids[name], asked[name] = warm_transformer(stack, predictor_port, env)
+            pids[name], asked[name] = warm_transformer(stack, {"TRANSFORMER_REDIS_URL": url})
         rounds: list[dict[str, tuple[float, float]]] = []
         for n in range(chosen.rounds + 1):
             this = {}
             for name, url in asked.items():
-                before = m.cpu_s(pids[name])
-                load = m.wrk(url, script, seconds=chosen.seconds, connections=chosen.connections, cpus="1")
-                used_s = m.cpu_s(pids[name]) - before
-                this[name] = used_s / (load.rps * chosen.seconds), load.rps
+                this[name] = spent_s(pids[name], url, script, seconds=chosen.seconds, connections=chosen.connections)
             if n:  # the first round warms up
                 rounds.append(this)
         rows = [

@@ -1,6 +1,7 @@
 """Names cached answers: model version and text in, key out. Pure."""
 
 from hashlib import blake2b
+from hmac import compare_digest
 
 _SCHEME = b"sentiment:1:"
 _DIGEST_BYTES = 16
@@ -18,9 +19,13 @@ class CacheKeys:
 
     Args:
         secret: key of the hash, any length; empty for none.
+
+    Attributes:
+        secret: whether there is one.
     """
 
     def __init__(self, *, secret: bytes = b"") -> None:
+        self.secret = bool(secret)
         # Copying a prepared state is quicker than setting one up for every text. Each purpose has its own: a text equal
         # to a record's content must not reveal its seal.
         self._state = blake2b(digest_size=_DIGEST_BYTES)
@@ -46,10 +51,16 @@ class CacheKeys:
         state.update(content)
         return state.digest()
 
-    def tag(self, key: bytes, value: bytes) -> bytes:
-        """Give the ``TAG_BYTES`` bytes that only someone who knows the secret can add to a value under a key."""
+    def tagged(self, key: bytes, value: bytes) -> bytes:
+        """Give a value with ``TAG_BYTES`` at its end that only someone who knows the secret can make for this key."""
         state = self._tag_state.copy()
         # Keys are letters, digits and colons, and no value begins with one of those: no separator is needed.
-        state.update(key)
-        state.update(value)
-        return state.digest()
+        state.update(key + value)
+        return value + state.digest()
+
+    def untagged(self, key: bytes, tagged: bytes) -> bytes | None:
+        """Give the value that was tagged for this key; None for anything else."""
+        value = tagged[:-TAG_BYTES]
+        state = self._tag_state.copy()
+        state.update(key + value)
+        return value if compare_digest(state.digest(), tagged[-TAG_BYTES:]) else None

@@ -5,40 +5,36 @@ another text's key is as invalid as a forged one. Without the secret a sealed va
 """
 
 from collections.abc import Iterable, Sequence
-from hmac import compare_digest
 
-from transformer.cache.key import TAG_BYTES, CacheKeys
-from transformer.cache.tiers import SharedCache
+from transformer.cache.key import CacheKeys
 from transformer.metrics import RedisMetrics
 
 
-class SealedCache:
-    """Seals what goes into a shared cache, and returns only what was sealed; anything else reads as absence.
+class Seal:
+    """Seals what goes into a shared cache, and takes only what was sealed; anything else reads as absence.
 
     Args:
-        shared: keeps the sealed values.
         keys: knows the secret.
         metrics: counts forged values.
     """
 
-    def __init__(self, *, shared: SharedCache, keys: CacheKeys, metrics: RedisMetrics) -> None:
-        self._shared = shared
-        self._tag = keys.tag
+    def __init__(self, *, keys: CacheKeys, metrics: RedisMetrics) -> None:
+        self._keys = keys
         self._metrics = metrics
 
-    async def fetch(self, keys: Sequence[bytes], *, patient: bool = False) -> list[bytes | None]:
+    def sealed(self, values: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Give keys with their values as they are stored."""
+        tagged = self._keys.tagged
+        return [(key, tagged(key, value)) for key, value in values]
+
+    def opened(self, keys: Sequence[bytes], stored: Sequence[bytes | None]) -> list[bytes | None]:
         """Give the value of every key that was sealed for it, None otherwise; ``UNREAD`` stays."""
-        values = await self._shared.fetch(keys, patient=patient)
-        # None and UNREAD, both falsy, stay as they are.
-        return [value and self._open(key, value) for key, value in zip(keys, values, strict=True)]
-
-    def store(self, values: Iterable[tuple[bytes, bytes]]) -> None:
-        """Seal values and have them written."""
-        self._shared.store([(key, value + self._tag(key, value)) for key, value in values])
-
-    def _open(self, key: bytes, sealed: bytes) -> bytes | None:
-        value = sealed[:-TAG_BYTES]
-        if compare_digest(sealed[-TAG_BYTES:], self._tag(key, value)):
-            return value
-        self._metrics.error("read", "forged")
-        return None
+        untagged = self._keys.untagged
+        values: list[bytes | None] = []
+        for key, sealed in zip(keys, stored, strict=True):
+            # None and UNREAD, both falsy, stay as they are.
+            value = sealed and untagged(key, sealed)
+            if value is None and sealed is not None:
+                self._metrics.error("read", "forged")
+            values.append(value)
+        return values

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
+from transformer.cache.sealed import Seal
 from transformer.pipeline.answer import Answer
 
 UNREAD = b""
@@ -71,11 +72,13 @@ class TieredCache:
     Args:
         memory: the first tier.
         shared: the second tier, None for the first alone.
+        seal: what values in the second tier are sealed with, None for nothing.
     """
 
-    def __init__(self, *, memory: MemoryCache, shared: SharedCache | None) -> None:
+    def __init__(self, *, memory: MemoryCache, shared: SharedCache | None, seal: Seal | None = None) -> None:
         self._memory = memory
         self._shared = shared
+        self._seal = seal
         # The hot path's look-up, bound once.
         self.peek = memory.get
 
@@ -98,7 +101,8 @@ class TieredCache:
         """
         if self._shared is None:
             return [None] * len(keys)
-        answers = read_all(await self._shared.fetch(keys, patient=patient))
+        values = await self._shared.fetch(keys, patient=patient)
+        answers = read_all(self._seal.opened(keys, values) if self._seal else values)
         for key, answer in zip(keys, answers, strict=True):
             if answer is not None:
                 self._memory.put(key, answer)
@@ -109,4 +113,5 @@ class TieredCache:
         for key, answer in answers:
             self._memory.put(key, answer)
         if self._shared is not None:
-            self._shared.store((key, answer.value) for key, answer in answers)
+            values = ((key, answer.value) for key, answer in answers)
+            self._shared.store(self._seal.sealed(values) if self._seal else values)

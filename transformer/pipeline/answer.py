@@ -53,6 +53,8 @@ class Model:
         prefix: what the cache keys of this version start with.
         tally: counts the answers given, by `Answer.bin`; a new list if None.
         scores_are: a distribution, whose scores sum to 1; a probability for each label; or any finite numbers.
+        sealed: whether stored values prove that `answer` made them: the scores in them are not checked again then,
+            which takes as long as the proof.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Model:
         prefix: bytes,
         tally: list[int] | None = None,
         scores_are: ScoresAre = "softmax",
+        sealed: bool = False,
     ) -> None:
         self.version = version
         self.version_header = version.encode("latin-1", "replace")
@@ -71,6 +74,7 @@ class Model:
         self.tally = [0] * (SCORE_BINS * len(self.labels)) if tally is None else tally
         self.scores_are = scores_are
         self._sound = _SOUND[scores_are]
+        self._sealed = sealed
         self._pack = struct.Struct(f"<{len(self.labels)}f")
         self._openings = [b'{"label":' + orjson.dumps(label) + b',"score":' for label in self.labels]
 
@@ -84,10 +88,10 @@ class Model:
             value = bytes([_CUT if truncated else _WHOLE]) + self._pack.pack(*scores)
         except (struct.error, OverflowError, TypeError) as error:
             raise ValueError("not one float32 score per label") from error
-        answer = self.read(value)
-        if answer is None:
+        rounded = self._pack.unpack_from(value, 1)
+        if not self._sound(rounded):
             raise ValueError("not scores of this model")
-        return answer
+        return self._answer(value, rounded, _written([value]))
 
     def read(self, value: bytes) -> Answer | None:
         """Read a stored value; None for anything that is not an answer of this model."""
@@ -98,15 +102,18 @@ class Model:
         scores = [None if value is None else self._scores(value) for value in values]
         written = _written([value for value, its in zip(values, scores, strict=True) if its and value])
         return [
-            Answer(value, self._json(its, written), value[0] == _CUT, _bin(its)) if its and value else None
+            self._answer(value, its, written) if its and value else None
             for value, its in zip(values, scores, strict=True)
         ]
+
+    def _answer(self, value: bytes, scores: tuple[float, ...], written: Iterator[bytes]) -> Answer:
+        return Answer(value, self._json(scores, written), value[0] == _CUT, _bin(scores))
 
     def _scores(self, value: bytes) -> tuple[float, ...] | None:
         if len(value) != 1 + self._pack.size or value[0] not in (_WHOLE, _CUT):
             return None
         scores = self._pack.unpack_from(value, 1)
-        return scores if self._sound(scores) else None
+        return scores if self._sealed or self._sound(scores) else None
 
     def _json(self, scores: tuple[float, ...], written: Iterator[bytes]) -> bytes:
         parts = [b"%b%b}" % (opening, next(written)) for opening in self._openings]

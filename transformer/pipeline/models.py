@@ -48,6 +48,7 @@ class ModelsInForce:
                 prefix=self._keys.prefix(version),
                 tally=tally,
                 scores_are=scores_are,
+                sealed=self._keys.secret,
             )
             self._models[version] = model
             while len(self._models) > _FORMER_MODELS:

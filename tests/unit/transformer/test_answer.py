@@ -80,6 +80,17 @@ def test_nonsense_scores_are_refused(scores: list[float]) -> None:
         MODEL.answer(scores, truncated=False)
 
 
+def test_scores_that_a_seal_vouches_for_are_not_checked_again() -> None:
+    sealed = Model(version="v", labels=MODEL.labels, prefix=b"", sealed=True)
+    assert sealed.read(b"\x01" + struct.pack("<2f", 0.5, 0.6)) is not None
+    assert sealed.read(b"\x01" + struct.pack("<3f", 0.2, 0.3, 0.5)) is None
+
+
+def test_a_seal_does_not_vouch_for_what_the_predictor_says() -> None:
+    with pytest.raises(ValueError, match="not scores of this model"):
+        Model(version="v", labels=MODEL.labels, prefix=b"", sealed=True).answer([0.5, 0.6], truncated=False)
+
+
 def test_label_with_quotes_is_valid_json() -> None:
     model = Model(version="v", labels=('say "no"', "ok"), prefix=b"")
     assert json.loads(model.answer([0.9, 0.1], truncated=False).json)[0]["label"] == 'say "no"'

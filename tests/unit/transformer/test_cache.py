@@ -1,6 +1,9 @@
 from collections.abc import Iterable, Sequence
 
-from transformer.cache.tiers import MemoryCache, TieredCache
+from transformer.cache.key import CacheKeys
+from transformer.cache.sealed import Seal
+from transformer.cache.tiers import UNREAD, MemoryCache, TieredCache
+from transformer.metrics import RedisMetrics
 from transformer.pipeline.answer import Answer, Model
 
 MODEL = Model(version="v", labels=("a", "b"), prefix=b"")
@@ -75,6 +78,27 @@ async def test_stored_answers_are_in_both_tiers() -> None:
     cache.store([(b"k", ANSWER)])
     assert cache.peek(b"k") == ANSWER
     assert shared.values == {b"k": ANSWER.value}
+
+
+async def test_second_tier_is_believed_only_what_was_sealed_for_the_very_key() -> None:
+    metrics = RedisMetrics()
+    seal, other = (Seal(keys=CacheKeys(secret=secret), metrics=metrics) for secret in (b"secret", b"guess"))
+    shared = Shared()
+    memory = MemoryCache(entries=0, ttl_s=10)
+    TieredCache(memory=memory, shared=shared, seal=other).store([(b"forged", ANSWER)])
+    cache = TieredCache(memory=memory, shared=shared, seal=seal)
+    cache.store([(b"k", ANSWER)])
+    shared.values |= {b"moved": shared.values[b"k"], b"bare": ANSWER.value, b"unread": UNREAD}
+    seen: list[bytes | None] = []
+
+    def read_all(values: Sequence[bytes | None]) -> list[Answer | None]:
+        seen.extend(values)
+        return MODEL.read_all(values)
+
+    keys = [b"k", b"forged", b"moved", b"bare", b"unread", b"absent"]
+    assert await cache.fetch(keys, read_all) == [ANSWER, None, None, None, None, None]
+    assert seen == [ANSWER.value, None, None, None, UNREAD, None]
+    assert metrics._errors == {("read", "forged"): 3}
 
 
 async def test_first_tier_alone_works() -> None:
