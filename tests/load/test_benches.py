@@ -37,6 +37,15 @@ def test_xlm_robertas_stand_in_has_as_many_pieces(tmp_path: Path) -> None:
     assert tokenizer.get_vocab_size() == 250_002
 
 
+def test_a_secrets_cost_is_that_of_hits_alone() -> None:
+    # Its own process: it imports the transformer anew for each way. A miss would need a predictor, and there is none.
+    program = "import asyncio, seal_cost as bench; print(asyncio.run(bench.added_s(3, rounds=2, requests=2)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPO / "load" / "bench", capture_output=True, text=True, check=False
+    )
+    assert -1 < float(done.stdout or "nan") < 1, done.stderr
+
+
 @pytest.mark.timeout(200)
 def test_parity_is_told_by_family_and_head(tmp_path: Path) -> None:
     report = tmp_path / "parity.xml"
