@@ -241,6 +241,14 @@ def test_v1_takes_texts_under_each_name(one: Running, key: str) -> None:
     assert reply.json["predictions"][0][0]["label"] == "POSITIVE"
 
 
+def test_v1_answers_are_the_same_bytes(running: dict[str, Running]) -> None:
+    body = json.dumps({"instances": ["written twice", "so dull", "it is a joy"]}).encode()
+    plain = running["predictor"].ask("POST", PREDICT, body)
+    replies = [running["transformer"].ask("POST", PREDICT, body) for _ in range(2)]
+    assert [reply.headers["x-cache"] for reply in replies] == ["miss", "hit"]
+    assert [reply.body for reply in replies] == [plain.body, plain.body]
+
+
 def test_gzip_bodies_are_answered_as_plain_ones(one: Running) -> None:
     for path, body in ((PREDICT, ONE), (INFER, oip(id="7"))):
         plain = one.ask("POST", path, body)
