@@ -19,8 +19,6 @@ from load.capacity.workload import Mix, stages
 from load.report import ms, table
 
 CALM_S = 30
-# Of the small model, on one core: what the first batch of a size takes beyond the next (22 sizes, median 3.5 ms).
-SIZE_S = 0.0035
 Course = list[tuple[float, int]]
 """Ready pods from each second on."""
 
@@ -107,7 +105,7 @@ def foretell(recording: dict[str, Any], times: ServiceTimes, *, seed: int = 255)
 
     return simulate(
         Scenario(
-            times=dataclasses.replace(times, size_s=times.size_s or SIZE_S),
+            times=times,
             duration_s=last_s,
             rate=stages([(0, 0.0), (lead_s - 0.001, 0.0), *((at_s + lead_s, rate) for at_s, rate in spike.points())]),
             mix=Mix(hit_share=spike.hit_share),
