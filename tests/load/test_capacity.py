@@ -11,12 +11,15 @@ import pytest
 from support.processes import REPO
 
 from load.capacity import quota, sizes
+from load.capacity.__main__ import parser
+from load.capacity.cli import ROUTE, scenario_of
 from load.capacity.cost import NODES, Prices
 from load.capacity.curve import curve, machine_capacity, mean_chars, p99_at, predictor_request_s, stage_capacities
 from load.capacity.fit import fit_costs
 from load.capacity.kpa import KpaSettings
 from load.capacity.pod_size import Fleet, cheapest, effective_cpus
 from load.capacity.recommend import Candidate, Slo, best, candidates, cost_per_million, dollars_per_hour
+from load.capacity.route import hops_of
 from load.capacity.service import ServiceTimes
 from load.capacity.simulate import Scenario, StageSettings, simulate
 from load.capacity.validate import fixed, predicted
@@ -266,6 +269,16 @@ def test_the_busiest_fleet_that_keeps_the_p99_is_the_cheapest_of_its_size() -> N
     idle = Fleet(requests_per_s=20, p99_ms=60, dollars_per_million=6, **base)
     assert cheapest([slow, good, idle], pod_cpus=2, limit_ms=200) is good
     assert cheapest([slow, good, idle], pod_cpus=2, limit_ms=50) is None
+
+
+def test_hops_are_those_that_were_measured_unless_an_option_says_otherwise() -> None:
+    measured = hops_of(json.loads(ROUTE.read_text()))
+    scenario = scenario_of(parser().parse_args(["simulate", "--activator-s", "0.005"]))
+    for pod in (scenario.transformer.pod, scenario.predictor.pod):
+        assert (pod.queue_proxy_s, pod.activator_s) == (measured.queue_proxy_s, 0.005)
+    assert scenario.hop_s == scenario.forward_hop_s == measured.gateway_s > 0
+    local = scenario_of(parser().parse_args(["simulate", "--local"]))
+    assert local.hop_s == local.forward_hop_s == local.predictor.pod.queue_proxy_s == 0
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
