@@ -14,6 +14,8 @@ import orjson
 from serving.errors import InvalidRequestError
 from serving.http.reply import JSON, Headers, Reply
 
+# Those of every answer that is a binary event. What CE_MERGE adds is the caller's own.
+ANSWER_HEADERS = ("ce-specversion", "ce-id", "ce-source", "ce-type", "ce-time")
 _REQUIRED = frozenset({"specversion", "id", "source", "type"})
 _PREFIX = b"ce-"
 _STRUCTURED = b"application/cloudevents+json"

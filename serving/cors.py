@@ -3,8 +3,11 @@
 from starlette.middleware.cors import CORSMiddleware
 
 from serving.asgi import App
+from serving.cloudevents import ANSWER_HEADERS
 
-_READABLE = ("x-cache", "x-model-version", "x-request-id", "x-truncated", "server-timing", "retry-after")
+_READABLE = (
+    "x-cache", "x-model-version", "x-request-id", "x-truncated", "server-timing", "retry-after", *ANSWER_HEADERS,
+)  # fmt: skip
 _PREFLIGHT_AGE_S = 600
 
 

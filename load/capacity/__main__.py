@@ -12,9 +12,11 @@ from load.capacity.autoscaling import page as autoscaling_page
 from load.capacity.calibrate import calibrate
 from load.capacity.cli import (
     add_cluster_options,
+    add_hops_options,
     add_load_options,
     add_spike_options,
     add_times_options,
+    hops_of,
     prices_of,
     scenario_of,
     times_of,
@@ -27,7 +29,7 @@ from load.capacity.pod_size import as_rows as pod_rows
 from load.capacity.pod_size import fleets
 from load.capacity.pod_size import page as pods_page
 from load.capacity.recommend import Slo, as_row, best, candidates
-from load.capacity.route import Way, measure, ways_to
+from load.capacity.route import NO_CLUSTER, Way, measure, ways_to
 from load.capacity.route import page as route_page
 from load.capacity.service import ServiceTimes
 from load.capacity.simulate import simulate
@@ -157,7 +159,7 @@ def run_autoscaling(options: argparse.Namespace) -> None:
     else:
         recording = json.loads(options.recording.read_text(encoding="utf-8"))
     options.threads = 1
-    looks, timeline = looks_of(recording), foretell(recording, times_of(options))
+    looks, timeline = looks_of(recording), foretell(recording, times_of(options), hops_of(options))
     plot = plot_autoscaling(
         Spike(**recording["spike"]).points(),
         [(look.at_s, look.wanted["predictor"]) for look in looks],
@@ -176,7 +178,7 @@ def run_route(options: argparse.Namespace) -> None:
     revisions = Revisions(kubeconfig=options.kubeconfig, namespace=options.namespace, service=options.service)
     pod_ip = revisions.pods("transformer")[0].status.pod_ip
     with running_stack(model_dir=options.model_dir) as stack:
-        ways = [Way(name="no cluster", url=stack.url), *ways_to(pod_ip, url=options.url, host=options.host)]
+        ways = [Way(name=NO_CLUSTER, url=stack.url), *ways_to(pod_ip, url=options.url, host=options.host)]
         found = measure(ways, rounds=options.rounds, round_s=options.round_s)
     write_json(options.out / "route.json", found)
     write_page(options.out / "route.md", route_page(found))
@@ -226,6 +228,7 @@ def parser() -> argparse.ArgumentParser:
     validated.add_argument("--run-s", type=float, default=40.0, help="seconds per run")
     scaled = command("autoscaling", run_autoscaling)
     add_times_options(scaled)
+    add_hops_options(scaled)
     add_spike_options(scaled)
     routed = command("route", run_route)
     routed.add_argument("--rounds", type=int, default=5)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from statistics import mean, median
 from typing import Any
 
-from load.capacity.cli import ACTIVATOR_S, GATEWAY_S, QUEUE_PROXY_S
 from load.capacity.drive import k6_result
 from load.capacity.kpa import Autoscaler, KpaSettings
 from load.capacity.observed import Look, Revisions, Watch
 from load.capacity.revision import TICK_S, PodSettings
+from load.capacity.route import Hops
 from load.capacity.service import ServiceTimes
 from load.capacity.simulate import Scenario, StageSettings, simulate
 from load.capacity.timeline import Timeline
@@ -19,8 +19,6 @@ from load.capacity.workload import Mix, stages
 from load.report import ms, table
 
 CALM_S = 30
-# Of the small model, on one core: what the first batch of a size takes beyond the next (22 sizes, median 3.5 ms).
-SIZE_S = 0.0035
 Course = list[tuple[float, int]]
 """Ready pods from each second on."""
 
@@ -89,7 +87,7 @@ def looks_of(recording: dict[str, Any]) -> list[Look]:
     return [Look(**each) for each in recording["looks"]]
 
 
-def foretell(recording: dict[str, Any], times: ServiceTimes, *, seed: int = 255) -> Timeline:
+def foretell(recording: dict[str, Any], times: ServiceTimes, hops: Hops, *, seed: int = 255) -> Timeline:
     """Simulate what was recorded: the same load, settings and pods; cold starts as long as those that were seen."""
     spike, looks = Spike(**recording["spike"]), looks_of(recording)
     lead_s = -looks[0].at_s
@@ -100,20 +98,21 @@ def foretell(recording: dict[str, Any], times: ServiceTimes, *, seed: int = 255)
         cold = {"cold_start_s": median(starts)} if starts else {}
         return StageSettings(
             kpa=KpaSettings(**recording["kpa"][name]),
-            pod=PodSettings(queue_proxy_s=QUEUE_PROXY_S, activator_s=ACTIVATOR_S, **cold),
+            pod=PodSettings(queue_proxy_s=hops.queue_proxy_s, activator_s=hops.activator_s, **cold),
             initial_pods=looks[0].ready[name],
             cpu_quota=min(1.0, recording["cpu_limit"][name]),
         )
 
     return simulate(
         Scenario(
-            times=dataclasses.replace(times, size_s=times.size_s or SIZE_S),
+            times=times,
             duration_s=last_s,
             rate=stages([(0, 0.0), (lead_s - 0.001, 0.0), *((at_s + lead_s, rate) for at_s, rate in spike.points())]),
             mix=Mix(hit_share=spike.hit_share),
             transformer=stage("transformer"),
             predictor=stage("predictor"),
-            hop_s=GATEWAY_S,
+            hop_s=hops.gateway_s,
+            forward_hop_s=hops.gateway_s,
             seed=seed,
         )
     )

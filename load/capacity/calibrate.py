@@ -1,8 +1,9 @@
-"""Measures service times on the local stack: CPU time per request, text, batch and character, and idle hops."""
+"""Measures service times on the local stack: CPU time per request, text, batch and character, kernels, idle hops."""
 
 import dataclasses
 from typing import Any
 
+from load.capacity import sizes
 from load.capacity.curve import mean_chars
 from load.capacity.drive import Observation, run_scenario
 from load.capacity.fit import fit_costs
@@ -44,7 +45,7 @@ def observe(stack: Stack, *, phase_s: float) -> list[Observation]:
 
 
 def service_times(observed: list[Observation], *, source: str) -> ServiceTimes:
-    """Give service times from the observations of PHASES, hops not yet among them."""
+    """Give service times from the observations of PHASES, hops and new sizes not yet among them."""
     requests = [each.result["requests"]["count"] for each in observed]
     texts = [each.result["texts"]["count"] for each in observed]
     forwarded = [0 if phase.hits else count for phase, count in zip(PHASES, requests, strict=True)]
@@ -102,12 +103,13 @@ def median_s(observed: list[Observation], name: str) -> float:
 
 
 def calibrate(stack: Stack, *, threads: int, phase_s: float, source: str) -> dict[str, Any]:
-    """Measure a running stack; give service times, the generator's cost, what was observed, machine and model."""
+    """Measure a stack that just started; give service times, the generator's cost, observations, machine and model."""
     machine = machine_facts()
+    first_batches = sizes.first_batches(sizes.asking(stack.predictor_urls[0]))
     observed = observe(stack, phase_s=phase_s)
     work = service_times(observed, source=source)
     parallel = effective_threads(work, observed, threads=threads)
-    times = with_hops(work, observed, threads=parallel)
+    times = dataclasses.replace(with_hops(work, observed, threads=parallel), size_s=sizes.size_s(first_batches))
     phases = [
         {
             "phase": phase.name,
@@ -125,5 +127,6 @@ def calibrate(stack: Stack, *, threads: int, phase_s: float, source: str) -> dic
         "threads": threads,
         "effective_threads": parallel,
         "phases": phases,
+        "first_batches": [each._asdict() for each in first_batches],
         "machine": {**machine, **model_facts(stack.url, {})},
     }

@@ -9,17 +9,16 @@ from pathlib import Path
 from load.capacity.cost import NODES, Prices
 from load.capacity.kpa import KpaSettings
 from load.capacity.revision import PodSettings
+from load.capacity.route import Hops
+from load.capacity.route import hops_of as measured_hops
 from load.capacity.service import ServiceTimes
 from load.capacity.simulate import Scenario, StageSettings
 from load.capacity.workload import Mix, Rate, constant, read_trace, stages
 
-TIMES = Path(__file__).parents[1] / "reports" / "service_times.json"
+_REPORTS = Path(__file__).parents[1] / "reports"
+TIMES = _REPORTS / "service_times.json"
+ROUTE = _REPORTS / "route" / "route.json"
 PROFILES = ("constant", "ramp", "spike", "seed", "trace")
-
-# Per pass, from published measurements: Istio's proxies +0.6 ms, queue-proxy and activator 0.5 to 1 ms each.
-GATEWAY_S = 0.0006
-QUEUE_PROXY_S = 0.00075
-ACTIVATOR_S = 0.00075
 
 
 def add_times_options(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +30,13 @@ def add_times_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--transformer-vcpus", type=float, default=1.1)
     parser.add_argument("--predictor-vcpus", type=float, default=2.1)
     parser.add_argument("--redis-per-hour", type=float, default=0.0, help="dollars an hour for Redis")
+
+
+def add_hops_options(parser: argparse.ArgumentParser) -> None:
+    """Add what the hops of a cluster's route cost."""
+    parser.add_argument("--route", type=Path, default=ROUTE, help="file that route wrote")
+    for hop in ("gateway", "queue-proxy", "activator"):
+        parser.add_argument(f"--{hop}-s", type=float, help="seconds of one pass; default: as in --route")
 
 
 def add_load_options(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +64,7 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cold-start-s", type=float, default=6.0, help="predictor pod until ready")
     parser.add_argument("--local", action="store_true", help="leave out the cluster's gateway and proxies")
     parser.add_argument("--seed", type=int, default=255)
+    add_hops_options(parser)
 
 
 def add_cluster_options(parser: argparse.ArgumentParser) -> None:
@@ -92,6 +99,13 @@ def times_of(options: argparse.Namespace) -> ServiceTimes:
         if field.name.endswith("_s") and field.name not in {"hop_s", "forward_hop_s"}
     }
     return dataclasses.replace(times, **fields).with_threads(threads)
+
+
+def hops_of(options: argparse.Namespace) -> Hops:
+    """Read what the hops cost; an option wins over the file."""
+    given = {field.name: getattr(options, field.name) for field in dataclasses.fields(Hops)}
+    measured = measured_hops(json.loads(options.route.read_text(encoding="utf-8")))
+    return dataclasses.replace(measured, **{name: value for name, value in given.items() if value is not None})
 
 
 def prices_of(options: argparse.Namespace) -> Prices:
@@ -132,7 +146,8 @@ def rate_of(options: argparse.Namespace) -> tuple[Rate | None, float]:
 def scenario_of(options: argparse.Namespace) -> Scenario:
     """Give the scenario that the options describe."""
     rate, length_s = rate_of(options)
-    hops = {} if options.local else {"queue_proxy_s": QUEUE_PROXY_S, "activator_s": ACTIVATOR_S}
+    hops = Hops() if options.local else hops_of(options)
+    in_front = {"queue_proxy_s": hops.queue_proxy_s, "activator_s": hops.activator_s}
     predictor = KpaSettings(
         target=options.scale_target,
         min_scale=options.min_replicas,
@@ -160,15 +175,16 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
             zipf_texts=options.zipf_texts,
             zipf_exponent=options.zipf_exponent,
         ),
-        transformer=StageSettings(kpa=transformer, pod=PodSettings(cold_start_s=5.0, **hops)),
+        transformer=StageSettings(kpa=transformer, pod=PodSettings(cold_start_s=5.0, **in_front)),
         predictor=StageSettings(
             kpa=predictor,
-            pod=PodSettings(cold_start_s=options.cold_start_s, **hops),
+            pod=PodSettings(cold_start_s=options.cold_start_s, **in_front),
             initial_pods=options.min_replicas,
         ),
         shared_cache=not options.no_shared_cache,
         warm=not options.cold,
         rollouts_s=tuple(options.rollout_s),
-        hop_s=0.0 if options.local else GATEWAY_S,
+        hop_s=hops.gateway_s,
+        forward_hop_s=hops.gateway_s,
         seed=options.seed,
     )

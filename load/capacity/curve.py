@@ -71,11 +71,11 @@ def machine_capacity(times: ServiceTimes, hit_share: float, *, cpus: float, gene
 def p99_at(
     times: ServiceTimes, hit_share: float, *, rate_per_s: float, predictors: int, duration_s: float, seed: int = 255
 ) -> float | None:
-    """Simulate fixed pods at a constant rate; give p99 in milliseconds of all requests."""
+    """Simulate fixed pods, not new ones, at a constant rate; give p99 in milliseconds of all requests."""
     fixed = KpaSettings(min_scale=1, max_scale=1)
     many = KpaSettings(min_scale=predictors, max_scale=predictors, initial_scale=predictors)
     scenario = Scenario(
-        times=times,
+        times=times.settled(),
         duration_s=duration_s,
         rate=constant(rate_per_s),
         mix=Mix(hit_share=hit_share),

@@ -12,6 +12,23 @@ from load.report import ms, table
 
 OUTCOMES = {"hit": 1.0, "miss": 0.0}
 USER_PORT, QUEUE_PROXY_PORT = 8080, 8012
+NO_CLUSTER, CONTAINER, QUEUE_PROXY, GATEWAY = (
+    "no cluster", "the pod's container", "queue-proxy", "gateway and queue-proxy",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Hops:
+    """Seconds of one pass through each."""
+
+    gateway_s: float = 0.0
+    queue_proxy_s: float = 0.0
+    activator_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if not value >= 0:
+                raise ValueError(f"{name} must be at least 0, not {value}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +43,9 @@ class Way:
 def ways_to(pod_ip: str, *, url: str, host: str) -> list[Way]:
     """Give the ways into a cluster's pod, the shortest first."""
     return [
-        Way(name="the pod's container", url=f"http://{pod_ip}:{USER_PORT}"),
-        Way(name="queue-proxy", url=f"http://{pod_ip}:{QUEUE_PROXY_PORT}", host=host),
-        Way(name="gateway and queue-proxy", url=url, host=host),
+        Way(name=CONTAINER, url=f"http://{pod_ip}:{USER_PORT}"),
+        Way(name=QUEUE_PROXY, url=f"http://{pod_ip}:{QUEUE_PROXY_PORT}", host=host),
+        Way(name=GATEWAY, url=url, host=host),
     ]
 
 
@@ -60,8 +77,34 @@ def measure(ways: Sequence[Way], *, rounds: int, round_s: float) -> dict[str, An
     return {"p50_ms": p50_ms, "rounds": rounds, "round_s": round_s, "machine": machine_facts()}
 
 
+def hops_of(found: dict[str, Any]) -> Hops:
+    """Give what each hop costs, from the medians of the rounds.
+
+    In front of the transformer, where the activator is only while there is no pod, hits show gateway and queue-proxy.
+    Between the pods a miss passes gateway, activator and queue-proxy: what the first and the last leave of that is the
+    activator's.
+
+    Raises:
+        ValueError: a way is not among those that were measured.
+    """
+    try:
+        hit, miss = (
+            {way: median(found["p50_ms"][way][outcome]) / 1000 for way in (NO_CLUSTER, CONTAINER, QUEUE_PROXY, GATEWAY)}
+            for outcome in ("hit", "miss")
+        )
+    except KeyError as missing:
+        raise ValueError(f"the route's file has nothing about {missing}") from None
+    queue_proxy_s = max(0.0, hit[QUEUE_PROXY] - hit[CONTAINER])
+    gateway_s = max(0.0, hit[GATEWAY] - hit[QUEUE_PROXY])
+    between_s = (miss[CONTAINER] - hit[CONTAINER]) - (miss[NO_CLUSTER] - hit[NO_CLUSTER])
+    return Hops(
+        gateway_s=gateway_s, queue_proxy_s=queue_proxy_s, activator_s=max(0.0, between_s - gateway_s - queue_proxy_s)
+    )
+
+
 def page(found: dict[str, Any]) -> str:
-    """Write the medians of the rounds, and what each way adds to the one above it."""
+    """Write the medians of the rounds, what each way adds to the one above it, and what that makes of each hop."""
+    hops = {name: f"{ms(value * 1000)} ms" for name, value in dataclasses.asdict(hops_of(found)).items()}
     rows: list[list[str]] = []
     before: dict[str, float] = {}
     for way, by_outcome in found["p50_ms"].items():
@@ -74,9 +117,12 @@ def page(found: dict[str, Any]) -> str:
             "# What the route costs",
             "",
             f"One client in a closed loop; p50 in ms, medians of {found['rounds']} rounds of {found['round_s']:g} s in",
-            "turns. In the cluster a miss also passes activator and queue-proxy between the two pods.",
+            "turns. In the cluster a miss also passes gateway, activator and queue-proxy between the two pods.",
             "",
             table(["through", "hit", "more", "miss", "more"], rows),
+            "",
+            f"One pass, as the plan takes it: gateway {hops['gateway_s']}, queue-proxy {hops['queue_proxy_s']},",
+            f"activator {hops['activator_s']} (what the other two leave of the way between the pods).",
             "",
             f"Machine: `{json.dumps(found['machine'])}`",
             "",

@@ -18,9 +18,9 @@ class ServiceTimes:
     ``hit_request_s`` is the transformer's part of every request, ``forward_request_s`` what a forwarded one adds,
     ``text_s`` each text of a request. A predictor batch costs ``batch_s`` + ``predict_request_s`` per request +
     ``char_s`` per character of its texts, and ``size_s`` the first time that a pod meets a batch of its size, for which
-    kernels are made then. ``redis_forward_s`` is Redis's own CPU time for a forwarded request;
-    ``hop_s`` is what an answer waits beside that work on an idle stack, ``forward_hop_s`` what a forwarded one waits in
-    addition. ``source`` says what was measured.
+    kernels are made then (0 in a file from before this was measured). ``redis_forward_s`` is Redis's own CPU time for a
+    forwarded request; ``hop_s`` is what an answer waits beside that work on an idle stack, ``forward_hop_s`` what a
+    forwarded one waits in addition. ``source`` says what was measured.
     """
 
     hit_request_s: float
@@ -44,6 +44,10 @@ class ServiceTimes:
     def with_threads(self, threads: float) -> "ServiceTimes":
         """Give the times of a predictor whose inference runs on ``threads`` cores at once, ideally parallel."""
         return dataclasses.replace(self, char_s=self.char_s / threads)
+
+    def settled(self) -> "ServiceTimes":
+        """Give the times of a predictor that has met every size of batch before."""
+        return dataclasses.replace(self, size_s=0.0)
 
     def transformer_s(self, *, texts: int, forwarded: bool) -> float:
         """Transformer CPU seconds of a request."""

@@ -29,7 +29,8 @@ class Scenario:
 
     ``clients`` closes the loop: a function from seconds to the number of clients that each ask again as soon as they
     are answered; then ``rate`` is not used. ``rollouts_s`` are the times at which a new model version is rolled out.
-    ``hop_s`` is added to every answer beside what ``times`` says (a cluster's gateway, say).
+    ``hop_s`` is added to every answer beside what ``times`` says (a cluster's gateway, say), ``forward_hop_s`` to a
+    forwarded one's once more (the same gateway, between the two pods).
     """
 
     times: ServiceTimes
@@ -44,6 +45,7 @@ class Scenario:
     warm: bool = True
     rollouts_s: tuple[float, ...] = ()
     hop_s: float = 0.0
+    forward_hop_s: float = 0.0
     seed: int = 255
 
 
@@ -183,8 +185,10 @@ class Simulation:
 
     def _answer(self, pod: Pod[_Loop], arrived_s: float, outcome: str) -> None:
         self._transformer.release(pod)
-        times = self._scenario.times
-        hops_s = self._scenario.hop_s + times.hop_s + (0.0 if outcome == "hit" else times.forward_hop_s)
+        scenario, times = self._scenario, self._scenario.times
+        hops_s = scenario.hop_s + times.hop_s
+        if outcome != "hit":
+            hops_s += scenario.forward_hop_s + times.forward_hop_s
         if hops_s > 0:
             self._events.at(self._events.now_s + hops_s, self._end, arrived_s, outcome)
         else:

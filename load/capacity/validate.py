@@ -32,11 +32,14 @@ def predicted(
     predictor: StageSettings,
     runs: int = 5,
 ) -> dict[str, float]:
-    """Simulate the same load a few times with different draws; give the mean of each percentile in milliseconds."""
+    """Simulate the same load a few times with different draws; give the mean of each percentile in milliseconds.
+
+    The stack that is measured has met its sizes of batch by then.
+    """
     samples: list[dict[str, float]] = []
     for seed in range(runs):
         scenario = Scenario(
-            times=times,
+            times=times.settled(),
             duration_s=duration_s,
             rate=constant(rate_per_s),
             mix=Mix(hit_share=hit_share),

@@ -16,10 +16,15 @@ MARK_CHARS = 12
 Rate = Callable[[float], float]
 
 
+def sentences() -> list[str]:
+    """Give the committed sentences."""
+    found: list[str] = json.loads(SENTENCES.read_text(encoding="utf-8"))["sentences"]
+    return found
+
+
 def sentence_chars() -> list[int]:
     """Give the lengths in characters of the committed sentences, with the mark that makes a text unique."""
-    sentences = json.loads(SENTENCES.read_text(encoding="utf-8"))["sentences"]
-    return [len(sentence) + MARK_CHARS for sentence in sentences]
+    return [len(sentence) + MARK_CHARS for sentence in sentences()]
 
 
 def constant(rate_per_s: float) -> Rate:

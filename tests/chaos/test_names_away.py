@@ -3,7 +3,6 @@
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +12,7 @@ import pytest
 from chaos.stack import PredictorProcess
 from support.name_server import NameServer
 from support.processes import REPO, Server, environment
+from support.programs import require_root
 from support.redis_server import RedisServer
 from support.transformer_process import Client, command
 
@@ -21,9 +21,7 @@ from local.ports import free_port
 
 @pytest.fixture
 def names() -> Iterator[NameServer]:
-    if os.geteuid() != 0:
-        reason = "a name server and mounts need root"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    require_root("a name server and mounts")
     with NameServer() as server:
         yield server
 

@@ -4,13 +4,14 @@ The load checks every answer; a fault that is not marked long runs with every te
 """
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from chaos.open_load import HOT, OpenLoad, Report, Sample, warm
+from chaos.open_load import HOT, OpenLoad, Sample, warm
 from chaos.stack import Stack, stack
 from chaos.table import Keep, Pace
 from redis.crc import key_slot
@@ -39,16 +40,29 @@ def owned(cluster: RedisCluster, texts: tuple[str, ...], node: RedisServer) -> b
     return any(cluster.owner(key_of(text)) is node for text in texts)
 
 
-def assert_nothing_lost(report: Report) -> None:
+@contextlib.asynccontextmanager
+async def under_load(rig: Stack, pace: Pace, keep: Keep, name: str) -> AsyncIterator[OpenLoad]:
+    """The block is the fault, and marks the moment when it is healed; all answers are right, and later all hits hit."""
+    async with OpenLoad(url=rig.url, rate=pace.rate) as load:
+        await asyncio.sleep(pace.before_s)
+        load.mark("hurt")
+        yield load
+        await asyncio.sleep(pace.after_s)
+        await assert_all_hit_again(load)
+    report = keep(load.report(name))
     assert report.samples
     assert not report.wrong
     assert not report.statuses()
 
 
-def assert_others_kept_hitting(report: Report, load: OpenLoad, cluster: RedisCluster, node: RedisServer) -> None:
+def while_hurt(load: OpenLoad) -> list[Sample]:
+    """Requests for cached texts during the fault."""
+    return [s for s in load.samples if s.kind == "hit" and load.marks["hurt"] < s.at_s < load.marks["healed"]]
+
+
+def assert_others_kept_hitting(load: OpenLoad, cluster: RedisCluster, node: RedisServer) -> None:
     """While one shard was hurt, requests that need none of its keys went on being hits."""
-    during = [s for s in report.of("hit") if load.marks["hurt"] < s.at_s < load.marks["healed"]]
-    others = [sample for sample in during if not owned(cluster, sample.texts, node)]
+    others = [sample for sample in while_hurt(load) if not owned(cluster, sample.texts, node)]
     assert others
     assert hit_share(others) >= _MOST
 
@@ -71,44 +85,30 @@ async def test_one_of_three_killed_costs_its_keys_only(
     rig: Stack, cluster: RedisCluster, pace: Pace, keep: Keep
 ) -> None:
     lost = cluster.primaries[1]
-    async with OpenLoad(url=rig.url, rate=pace.rate) as load:
-        await asyncio.sleep(pace.before_s)
+    async with under_load(rig, pace, keep, "cluster: one of three killed, restarted empty") as load:
         lost.kill()
-        load.mark("hurt")
         await asyncio.sleep(pace.fault_s)
         load.mark("healed")
         await asyncio.to_thread(lost.start)
-        await asyncio.sleep(pace.after_s)
-        await assert_all_hit_again(load)
-    report = keep(load.report("cluster: one of three killed, restarted empty"))
-    assert_nothing_lost(report)
-    assert_others_kept_hitting(report, load, cluster, lost)
+    assert_others_kept_hitting(load, cluster, lost)
 
 
 async def test_one_of_three_stopped_costs_its_keys_only(
     rig: Stack, cluster: RedisCluster, pace: Pace, keep: Keep
 ) -> None:
     stopped = cluster.primaries[1]
-    async with OpenLoad(url=rig.url, rate=pace.rate) as load:
-        await asyncio.sleep(pace.before_s)
+    async with under_load(rig, pace, keep, "cluster: one of three stopped (SIGSTOP)") as load:
         stopped.signal(signal.SIGSTOP)
-        load.mark("hurt")
         await asyncio.sleep(pace.fault_s)
         load.mark("healed")
         stopped.signal(signal.SIGCONT)
-        await asyncio.sleep(pace.after_s)
-        await assert_all_hit_again(load)
-    report = keep(load.report("cluster: one of three stopped (SIGSTOP)"))
-    assert_nothing_lost(report)
-    assert_others_kept_hitting(report, load, cluster, stopped)
+    assert_others_kept_hitting(load, cluster, stopped)
 
 
 @pytest.mark.long
 async def test_one_of_three_slow_costs_its_keys_only(rig: Stack, cluster: RedisCluster, pace: Pace, keep: Keep) -> None:
     slow = cluster.primaries[1]
-    async with OpenLoad(url=rig.url, rate=pace.rate) as load:
-        await asyncio.sleep(pace.before_s)
-        load.mark("hurt")
+    async with under_load(rig, pace, keep, "cluster: one of three slow (200 ms stalls)") as load:
         ends_s = load.now_s() + pace.fault_s
         while load.now_s() < ends_s:  # 200 ms on every command, four times the budget
             slow.signal(signal.SIGSTOP)
@@ -116,11 +116,7 @@ async def test_one_of_three_slow_costs_its_keys_only(rig: Stack, cluster: RedisC
             slow.signal(signal.SIGCONT)
             await asyncio.sleep(0.01)
         load.mark("healed")
-        await asyncio.sleep(pace.after_s)
-        await assert_all_hit_again(load)
-    report = keep(load.report("cluster: one of three slow (200 ms stalls)"))
-    assert_nothing_lost(report)
-    assert_others_kept_hitting(report, load, cluster, slow)
+    assert_others_kept_hitting(load, cluster, slow)
 
 
 @pytest.mark.long
@@ -128,20 +124,13 @@ async def test_one_of_three_full_costs_new_entries_only(
     rig: Stack, cluster: RedisCluster, pace: Pace, keep: Keep
 ) -> None:
     with cluster.primaries[1].client() as link:
-        async with OpenLoad(url=rig.url, rate=pace.rate) as load:
-            await asyncio.sleep(pace.before_s)
+        async with under_load(rig, pace, keep, "cluster: one of three full (noeviction)") as load:
             link.config_set("maxmemory-policy", "noeviction")
             link.config_set("maxmemory", "1")
-            load.mark("hurt")
             await asyncio.sleep(pace.fault_s)
             load.mark("healed")
             link.config_set("maxmemory", "0")
-            await asyncio.sleep(pace.after_s)
-            await assert_all_hit_again(load)
-    report = keep(load.report("cluster: one of three full (noeviction)"))
-    assert_nothing_lost(report)
-    during = [s for s in report.of("hit") if load.marks["hurt"] < s.at_s < load.marks["healed"]]
-    assert hit_share(during) >= _MOST
+    assert hit_share(while_hurt(load)) >= _MOST
 
 
 @pytest.mark.long
@@ -150,18 +139,12 @@ async def test_one_of_three_emptied_costs_its_keys_only(
 ) -> None:
     emptied = cluster.primaries[1]
     with emptied.client() as link:
-        async with OpenLoad(url=rig.url, rate=pace.rate) as load:
-            await asyncio.sleep(pace.before_s)
-            load.mark("hurt")
+        async with under_load(rig, pace, keep, "cluster: one of three emptied five times") as load:
             for _ in range(5):
                 link.flushall()
                 await asyncio.sleep(pace.fault_s / 5)
             load.mark("healed")
-            await asyncio.sleep(pace.after_s)
-            await assert_all_hit_again(load)
-    report = keep(load.report("cluster: one of three emptied five times"))
-    assert_nothing_lost(report)
-    assert_others_kept_hitting(report, load, cluster, emptied)
+    assert_others_kept_hitting(load, cluster, emptied)
 
 
 @pytest.mark.long
@@ -172,20 +155,14 @@ async def test_failed_over_primary_costs_hits_until_the_cluster_has_another(
         lost, heir = cluster.primaries[1], cluster.replicas[1]
         async with stack(tmp_path, cluster.primaries[0], TRANSFORMER_REDIS_URL=cluster.url) as rig:
             await warm(rig.url)
-            async with OpenLoad(url=rig.url, rate=pace.rate) as load:
-                await asyncio.sleep(pace.before_s)
+            async with under_load(rig, pace, keep, "cluster: primary killed, replica takes over") as load:
                 lost.kill()
-                load.mark("hurt")
                 await asyncio.to_thread(wait_for, lambda: is_primary(heir), "the replica did not take over")
                 load.mark("healed")  # by the cluster itself
                 await assert_all_hit_again(load)
                 await asyncio.to_thread(lost.start)
                 await asyncio.to_thread(wait_for, lambda: in_step(lost), "the lost node did not come back")
-                await asyncio.sleep(pace.after_s)
-                await assert_all_hit_again(load)
-        report = keep(load.report("cluster: primary killed, replica takes over"))
-        assert_nothing_lost(report)
-        assert_others_kept_hitting(report, load, cluster, lost)
+        assert_others_kept_hitting(load, cluster, lost)
 
 
 @pytest.mark.long
@@ -193,19 +170,12 @@ async def test_resharding_while_loaded_costs_no_hit(rig: Stack, cluster: RedisCl
     source = cluster.primaries[0]
     moving = sorted({key_slot(key_of(text)) for text in HOT if cluster.owner(key_of(text)) is source})
     fresh = cluster.node()
-    async with OpenLoad(url=rig.url, rate=pace.rate) as load:
-        await asyncio.sleep(pace.before_s)
-        load.mark("hurt")
+    async with under_load(rig, pace, keep, "cluster: slots moved to a new node and back") as load:
         await asyncio.to_thread(cluster.join, fresh)
         ends = time.monotonic() + pace.fault_s
         while time.monotonic() < ends:
             await asyncio.to_thread(cluster.move, moving, source, fresh, pause_s=0.02)
             await asyncio.to_thread(cluster.move, moving, fresh, source, pause_s=0.02)
         load.mark("healed")
-        await asyncio.sleep(pace.after_s)
-        await assert_all_hit_again(load)
-    report = keep(load.report("cluster: slots moved to a new node and back"))
-    assert_nothing_lost(report)
-    during = [s for s in report.of("hit") if load.marks["hurt"] < s.at_s < load.marks["healed"]]
     # A node that is new has to be met before it can be asked: that is all a slot on the move may cost.
-    assert hit_share(during) >= _MOST
+    assert hit_share(while_hurt(load)) >= _MOST

@@ -241,6 +241,14 @@ def test_v1_takes_texts_under_each_name(one: Running, key: str) -> None:
     assert reply.json["predictions"][0][0]["label"] == "POSITIVE"
 
 
+def test_v1_answers_are_the_same_bytes(running: dict[str, Running]) -> None:
+    body = json.dumps({"instances": ["written twice", "so dull", "it is a joy"]}).encode()
+    plain = running["predictor"].ask("POST", PREDICT, body)
+    replies = [running["transformer"].ask("POST", PREDICT, body) for _ in range(2)]
+    assert [reply.headers["x-cache"] for reply in replies] == ["miss", "hit"]
+    assert [reply.body for reply in replies] == [plain.body, plain.body]
+
+
 def test_gzip_bodies_are_answered_as_plain_ones(one: Running) -> None:
     for path, body in ((PREDICT, ONE), (INFER, oip(id="7"))):
         plain = one.ask("POST", path, body)
@@ -303,9 +311,11 @@ def test_origins_that_are_named_may_read_answers(tmp_path: Path) -> None:
             for origin in origins:
                 ahead = one.ask("OPTIONS", PREDICT, headers=asked | {"Origin": origin})
                 assert (ahead.status, ahead.headers["access-control-allow-origin"]) == (200, origin)
-                reply = one.ask("POST", PREDICT, ONE, {"Origin": origin})
+                reply = one.ask("POST", PREDICT, ONE, EVENT | {"Origin": origin})
                 assert (reply.status, reply.headers["access-control-allow-origin"]) == (200, origin)
-                assert "x-model-version" in reply.headers["access-control-expose-headers"]
+                own = {name for name in reply.headers if name.startswith(("x-", "ce-"))}
+                assert {"x-model-version", "ce-id", "ce-type"} < own
+                assert own <= set(reply.headers["access-control-expose-headers"].split(", "))
             stranger = one.ask("POST", PREDICT, ONE, {"Origin": "https://example.net"})
             assert "access-control-allow-origin" not in stranger.headers
 

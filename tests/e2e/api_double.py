@@ -239,6 +239,7 @@ def _pod(component: str, revision: int, number: int) -> dict[str, Any]:
     return {
         "metadata": {
             "name": f"{name}-deployment-{number}",
+            "namespace": "sentiment",
             "labels": {"component": component, "serving.knative.dev/revision": name},
         },
         "spec": {"containers": []},

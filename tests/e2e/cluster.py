@@ -214,8 +214,7 @@ class Cluster:
         return [
             pod
             for pod in self.core.list_namespaced_pod(self.namespace, label_selector=labels).items
-            if pod.metadata.deletion_timestamp is None
-            and _is_ready(pod)
+            if serves(pod)
             # In Standard mode there are no revisions.
             and (not serving or pod.metadata.labels.get("serving.knative.dev/revision") in serving)
         ]
@@ -230,19 +229,6 @@ class Cluster:
         found: dict[str, list[str]] = {}
         for pod in self.core.list_namespaced_pod(self.namespace, label_selector=labels).items:
             found.setdefault(pod.metadata.labels["component"], []).append(pod.metadata.name)
-        return found
-
-    def delete_pod(self, name: str) -> None:
-        """Delete a pod as a rollout or a drained node does."""
-        self.core.delete_namespaced_pod(name, self.namespace)
-
-    def is_pod_ready(self, namespace: str, name: str) -> bool:
-        """Say whether a pod, of any namespace, is Ready."""
-        return _is_ready(self.core.read_namespaced_pod(name, namespace))
-
-    def pod_log(self, namespace: str, name: str) -> str:
-        """Give what a pod has written."""
-        found: str = self.core.read_namespaced_pod_log(name, namespace)
         return found
 
     def deployment(self, component: str) -> dict[str, Any]:
@@ -343,8 +329,11 @@ class Cluster:
         return dict(response.getheaders() or {})
 
 
-def _is_ready(pod: Pod) -> bool:
-    return any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or ())
+def serves(pod: Pod) -> bool:
+    """Say whether a pod is Ready and not on its way out."""
+    return pod.metadata.deletion_timestamp is None and any(
+        condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or ()
+    )
 
 
 def _cache_secret() -> client.V1Secret:

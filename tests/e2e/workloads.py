@@ -1,4 +1,4 @@
-"""Pods on a cluster: killed, evicted, looked into, and some of our own that run a Python program."""
+"""Pods on a cluster: deleted, killed, evicted, looked into, and some of our own that run a Python program."""
 
 import time
 import uuid
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from e2e.cluster import Cluster, ClusterError, Pod
+from e2e.cluster import Cluster, ClusterError, Pod, serves
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
@@ -21,6 +21,10 @@ class Workloads:
         self._cluster = cluster
         self._core = cluster.core
         self._apps: Any = client.AppsV1Api()
+
+    def delete(self, pod: Pod) -> None:
+        """End a pod as a rollout does: it is told, and has its grace period."""
+        self._core.delete_namespaced_pod(pod.metadata.name, pod.metadata.namespace)
 
     def kill(self, pod: Pod) -> None:
         """End a pod at once, without a word to it."""
@@ -41,12 +45,7 @@ class Workloads:
 
     def pods(self, namespace: str, labels: str) -> list[Pod]:
         """Give the pods that are Ready and not on their way out."""
-        return [
-            pod
-            for pod in self._core.list_namespaced_pod(namespace, label_selector=labels).items
-            if pod.metadata.deletion_timestamp is None
-            and any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions or ())
-        ]
+        return [pod for pod in self.all_pods(namespace, labels) if serves(pod)]
 
     def all_pods(self, namespace: str, labels: str = "") -> list[Pod]:
         """Give all pods, those that start and those that leave among them."""
@@ -130,10 +129,9 @@ class Workloads:
         found: list[str] = []
 
         def done() -> bool:
-            status = self._core.read_namespaced_pod_status(name, namespace).status
-            found.append(status.phase)
-            conditions = {each.type: each.status for each in status.conditions or ()}
-            return status.phase in phases and (not ready or conditions.get("Ready") == "True")
+            pod = self._core.read_namespaced_pod(name, namespace)
+            found.append(pod.status.phase)
+            return pod.status.phase in phases and (not ready or serves(pod))
 
         self._cluster.wait(done, timeout_s=timeout_s, what=lambda: f"pod {namespace}/{name} is {found[-1]}")
         return found[-1]

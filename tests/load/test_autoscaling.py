@@ -27,8 +27,8 @@ from load.capacity.autoscaling import (
     pods_at,
 )
 from load.capacity.observed import Revisions, Watch, kpa_settings, seconds
+from load.capacity.route import CONTAINER, GATEWAY, NO_CLUSTER, QUEUE_PROXY, Hops, hops_of, ways_to
 from load.capacity.route import page as route_page
-from load.capacity.route import ways_to
 from load.capacity.service import ServiceTimes
 
 # As Knative 1.21 and KServe 0.20 write them for this project's predictor.
@@ -230,8 +230,8 @@ def test_the_load_is_k6_s_own_spike() -> None:
 
 def test_a_spike_that_one_pod_cannot_carry_is_foretold_to_bring_more() -> None:
     heavy, light = recording(peak=60), recording(peak=6)
-    assert max(pods for _, pods in foretold_course(foretell(heavy, TIMES), lead_s=10)) > 1
-    assert max(pods for _, pods in foretold_course(foretell(light, TIMES), lead_s=10)) == 1
+    assert max(pods for _, pods in foretold_course(foretell(heavy, TIMES, Hops()), lead_s=10)) > 1
+    assert max(pods for _, pods in foretold_course(foretell(light, TIMES, Hops()), lead_s=10)) == 1
 
 
 def test_two_courses_are_compared_by_when_pods_come_and_go() -> None:
@@ -259,17 +259,34 @@ def test_our_arithmetic_is_held_against_the_real_decisions_on_what_the_real_one_
 
 def test_the_page_says_both_and_by_how_much_they_differ() -> None:
     found = recording(peak=60)
-    text = page(found, foretell(found, TIMES), plot="autoscaling.svg")
+    text = page(found, foretell(found, TIMES, Hops()), plot="autoscaling.svg")
     assert "ready after 7 s (median of 2)" in text
     assert "| most pods | 3 |" in text
     assert "differ by" in text
 
 
+P50_MS = {NO_CLUSTER: (0.2, 4.0), CONTAINER: (0.2, 7.2), QUEUE_PROXY: (0.6, 8.0), GATEWAY: (1.3, 9.0)}
+ROUTE = {
+    "p50_ms": {way: {"hit": [hit, hit, 90], "miss": [1, miss, miss]} for way, (hit, miss) in P50_MS.items()},
+    "rounds": 3, "round_s": 5, "machine": {},
+}  # fmt: skip
+
+
+def test_hops_are_what_each_way_adds_and_the_activator_is_the_rest_of_a_miss() -> None:
+    found = hops_of(ROUTE)
+    expected = Hops(gateway_s=0.0007, queue_proxy_s=0.0004, activator_s=0.0032 - 0.0007 - 0.0004)
+    assert dataclasses.asdict(found) == pytest.approx(dataclasses.asdict(expected))
+    # Noise makes no hop that gives time back.
+    calm = {"hit": [1.0], "miss": [2.0]}
+    assert hops_of({"p50_ms": {**dict.fromkeys(P50_MS, calm), GATEWAY: {"hit": [0.9], "miss": [2.0]}}}) == Hops()
+    with pytest.raises(ValueError, match=r"nothing about .no cluster"):
+        hops_of({"p50_ms": {CONTAINER: calm}})
+
+
 def test_each_way_is_set_beside_the_one_before() -> None:
-    rounds = {"no cluster": (0.2, 4.0), "queue-proxy": (0.6, 5.0)}
-    found = {"p50_ms": {way: {"hit": [hit] * 3, "miss": [miss] * 3} for way, (hit, miss) in rounds.items()}}
-    text = route_page({**found, "rounds": 3, "round_s": 5, "machine": {}})
-    assert "| queue-proxy | 0.60 | 0.40 | 5.00 | 1.00 |" in text
+    text = route_page(ROUTE)
+    assert "| queue-proxy | 0.60 | 0.40 | 8.00 | 0.80 |" in text
+    assert "gateway 0.70 ms, queue-proxy 0.40 ms,\nactivator 2.10 ms" in text
     assert [way.host for way in ways_to("10.0.0.9", url="https://gateway", host="a.example")] == [
         "",
         "a.example",
@@ -277,10 +294,13 @@ def test_each_way_is_set_beside_the_one_before() -> None:
     ]
 
 
-def test_the_committed_page_is_what_its_recording_gives() -> None:
+def test_the_committed_pages_are_what_their_recordings_give() -> None:
+    route = json.loads((REPO / "load" / "reports" / "route" / "route.json").read_text())
+    assert route_page(route) == (REPO / "load" / "reports" / "route" / "route.md").read_text()
     folder = REPO / "load" / "reports" / "autoscaling"
     found = json.loads((folder / "recording.json").read_text())
     times = ServiceTimes(**json.loads((folder / "service_times.json").read_text())["service_times"])
-    assert page(found, foretell(found, times), plot="autoscaling.svg") == (folder / "autoscaling.md").read_text()
+    timeline = foretell(found, times, hops_of(route))
+    assert page(found, timeline, plot="autoscaling.svg") == (folder / "autoscaling.md").read_text()
     wanted = [(look.at_s, look.wanted["predictor"]) for look in looks_of(found)]
     assert off_by(decided_course(found), wanted) < 0.1, "our arithmetic is the real autoscaler's"

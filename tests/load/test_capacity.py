@@ -4,20 +4,25 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from support.processes import REPO
 
-from load.capacity import quota
+from load.capacity import quota, sizes
+from load.capacity.__main__ import parser
+from load.capacity.cli import ROUTE, scenario_of
 from load.capacity.cost import NODES, Prices
-from load.capacity.curve import curve, machine_capacity, mean_chars, predictor_request_s, stage_capacities
+from load.capacity.curve import curve, machine_capacity, mean_chars, p99_at, predictor_request_s, stage_capacities
 from load.capacity.fit import fit_costs
 from load.capacity.kpa import KpaSettings
 from load.capacity.pod_size import Fleet, cheapest, effective_cpus
 from load.capacity.recommend import Candidate, Slo, best, candidates, cost_per_million, dollars_per_hour
+from load.capacity.route import hops_of
 from load.capacity.service import ServiceTimes
 from load.capacity.simulate import Scenario, StageSettings, simulate
+from load.capacity.validate import fixed, predicted
 from load.capacity.workload import Mix, constant, stages
 
 TIMES = ServiceTimes(
@@ -50,6 +55,29 @@ def test_a_fit_refuses_too_few_or_empty_observations() -> None:
         fit_costs([(1.0, 2.0)], [1.0])
     with pytest.raises(ValueError, match="observation"):
         fit_costs([(1.0,), (2.0,)], [1.0, 0.0])
+
+
+def test_kernels_cost_what_the_first_batch_of_a_size_takes_beyond_the_second() -> None:
+    met: set[int] = set()
+
+    def ask(texts: Sequence[str]) -> float:
+        new = len(texts) not in met
+        met.add(len(texts))
+        hiccup_s = 1.0 if len(texts) == 7 and not new else 0.0
+        return 0.001 * len(texts) + hiccup_s + (0.004 if new else 0.0)
+
+    measured = sizes.first_batches(ask)
+    assert [each.texts for each in measured] == list(range(1, sizes.MOST_TEXTS + 1))
+    assert sizes.size_s(measured) == pytest.approx(0.004)
+
+
+def test_pods_that_are_not_new_have_their_kernels() -> None:
+    new = dataclasses.replace(TIMES, size_s=0.5)
+    assert p99_at(new, 0.0, rate_per_s=20, predictors=1, duration_s=30) == p99_at(
+        TIMES, 0.0, rate_per_s=20, predictors=1, duration_s=30
+    )
+    load = {"rate_per_s": 20.0, "hit_share": 0.0, "duration_s": 10.0}
+    assert predicted(new, **load, predictor=fixed(1)) == predicted(TIMES, **load, predictor=fixed(1))
 
 
 def test_capacities_follow_from_service_times() -> None:
@@ -241,6 +269,16 @@ def test_the_busiest_fleet_that_keeps_the_p99_is_the_cheapest_of_its_size() -> N
     idle = Fleet(requests_per_s=20, p99_ms=60, dollars_per_million=6, **base)
     assert cheapest([slow, good, idle], pod_cpus=2, limit_ms=200) is good
     assert cheapest([slow, good, idle], pod_cpus=2, limit_ms=50) is None
+
+
+def test_hops_are_those_that_were_measured_unless_an_option_says_otherwise() -> None:
+    measured = hops_of(json.loads(ROUTE.read_text()))
+    scenario = scenario_of(parser().parse_args(["simulate", "--activator-s", "0.005"]))
+    for pod in (scenario.transformer.pod, scenario.predictor.pod):
+        assert (pod.queue_proxy_s, pod.activator_s) == (measured.queue_proxy_s, 0.005)
+    assert scenario.hop_s == scenario.forward_hop_s == measured.gateway_s > 0
+    local = scenario_of(parser().parse_args(["simulate", "--local"]))
+    assert local.hop_s == local.forward_hop_s == local.predictor.pod.queue_proxy_s == 0
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_calibration_gives_service_times_that_a_plan_can_read(stack: Stack, tmp_
     times = times_of(options)
     assert 0 < times.transformer_s(texts=1, forwarded=False) < times.transformer_s(texts=1, forwarded=True) < 0.1
     assert 0 < times.batch_of(requests=1, chars=100) < 0.5
+    assert 0 < times.size_s < 0.5
     assert found["generator_s"] > 0
     assert found["effective_threads"] == 1
 

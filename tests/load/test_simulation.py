@@ -232,6 +232,16 @@ def test_the_activator_adds_its_hop_only_while_it_is_in_the_path() -> None:
     assert latency[-1.0] - latency[0.0] == pytest.approx(50, abs=2)
 
 
+def test_a_forwarded_answer_waits_for_its_own_hops_as_well() -> None:
+    def p50_ms(hit_share: float) -> float:
+        alone = scenario(
+            clients=lambda _: 1, duration_s=20, mix=Mix(hit_share=hit_share), hop_s=0.02, forward_hop_s=0.05
+        )
+        return simulate(alone).latency().p50_ms or 0.0
+
+    assert p50_ms(0.0) - p50_ms(1.0) == pytest.approx(50 + 20, abs=2)
+
+
 def test_a_cache_entry_lives_its_ttl_and_unique_texts_are_not_kept() -> None:
     cache = TextCache(ttl_s=10)
     cache.store(3, 0.0)

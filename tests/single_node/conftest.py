@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -6,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.processes import REPO
-from support.programs import require
+from support.programs import require, require_root
 
 # The scripts import what lies beside them, as they do when they are run.
 sys.path.insert(0, str(REPO / "infra" / "single-node"))
@@ -25,9 +24,7 @@ def layout(tmp_path: Path) -> Layout:
 @pytest.fixture
 def stand_ins(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     """A node with real namespaces, groups and wire, whose programs are two that sleep and one that ends at once."""
-    if os.geteuid() != 0:
-        reason = "namespaces and control groups need root"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    require_root("namespaces and control groups")
     for program, package in (("nft", "nftables"), ("iptables-nft", "iptables"), ("ip", "iproute2")):
         require(program, package=package)
     if subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], check=False).returncode:

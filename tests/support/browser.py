@@ -11,7 +11,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def chromium() -> str:
-    """Find Chromium; without one CI fails and anyone else's run skips."""
+    """Find Chromium, which has to be there."""
     return next(filter(None, map(shutil.which, _NAMES)), None) or require(_NAMES[0], package="chromium")
 
 

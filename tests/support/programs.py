@@ -1,14 +1,18 @@
-"""Programs that tests drive and pip does not always bring."""
+"""What tests need of a machine: programs that pip does not always bring, and root.
+
+Where it is missing, CI fails and anyone else's run skips.
+"""
 
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 
 def require(program: str, *places: Path, package: str = "") -> str:
-    """Path of a program; without it CI fails and anyone else's run skips.
+    """Path of a program that has to be there.
 
     Args:
         program: its name on PATH.
@@ -16,9 +20,16 @@ def require(program: str, *places: Path, package: str = "") -> str:
         package: what to install for it, if not a package of that name.
     """
     found = next((str(place) for place in places if place.exists()), None) or shutil.which(program)
-    if found is None:
-        reason = f"{program} is not installed (Debian: apt-get install {package or program})"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+    return found or _missing(f"{program} is not installed (Debian: apt-get install {package or program})")
+
+
+def require_root(what: str) -> None:
+    """Ask for root, which ``what`` needs."""
+    if os.geteuid() != 0:
+        _missing(f"{what} need root")
+
+
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

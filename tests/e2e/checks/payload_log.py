@@ -8,12 +8,14 @@ from typing import Any
 
 from e2e.cluster import ClusterError, Document
 from e2e.stage import CheckError, Stage
+from e2e.workloads import Workloads
 
 NAMESPACE = "sentiment-log-sink"
 URL = f"http://sink.{NAMESPACE}.svc.cluster.local:8080"
 SETTINGS = {"log_sink": URL, "log_sink_namespace": NAMESPACE}
 # Of each component one for the request and one for the answer.
 EVENTS = {(component, kind): 1 for component in ("transformer", "predictor") for kind in ("request", "response")}
+_SINK = "app=sink"
 _TYPE = "org.kubeflow.serving.inference."
 _PROGRAM = """
 import http.server, json, sys
@@ -76,12 +78,13 @@ def sink(image: str) -> list[Document]:
 
 def payload_log(stage: Stage, *, timeout_s: float = 60) -> str:
     """A new text and its answer reach the sink from both components, once each."""
-    cluster = stage.cluster
+    cluster, workloads = stage.cluster, Workloads(stage.cluster)
     image = cluster.service()["spec"]["transformer"]["containers"][0]["image"]
     made = sink(image)
     cluster.apply(made)
     try:
-        cluster.wait(lambda: cluster.is_pod_ready(NAMESPACE, "sink"), timeout_s=timeout_s, what=lambda: "no sink")
+        cluster.wait(lambda: bool(workloads.pods(NAMESPACE, _SINK)), timeout_s=timeout_s, what=lambda: "no sink")
+        (pod,) = workloads.pods(NAMESPACE, _SINK)
         found: Counter[tuple[str, str]] = Counter()
 
         def complete() -> bool:
@@ -92,7 +95,7 @@ def payload_log(stage: Stage, *, timeout_s: float = 60) -> str:
             if reply.status != 200:
                 raise CheckError(f"answered {reply.status}")
             time.sleep(1)
-            found = _events(cluster.pod_log(NAMESPACE, "sink"), text, reply.body.decode())
+            found = _events(workloads.logs(pod, "sink"), text, reply.body.decode())
             return found.keys() == EVENTS.keys()
 
         try:

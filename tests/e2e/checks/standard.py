@@ -7,6 +7,7 @@ from typing import Any
 
 from e2e.cluster import Cluster
 from e2e.stage import Stage, none_fails
+from e2e.workloads import Workloads
 
 COMPONENTS = ("transformer", "predictor")
 # More requests a second than elsewhere: a gap of some hundred milliseconds has to show.
@@ -31,7 +32,7 @@ def rollout(stage: Stage) -> str:
 
 def pods_leave(stage: Stage) -> str:
     """With two pods of each, one of each is deleted, and no request fails."""
-    cluster = stage.cluster
+    cluster, workloads = stage.cluster, Workloads(stage.cluster)
     least = {part: cluster.service()["spec"][part]["minReplicas"] for part in COMPONENTS}
     _hold(cluster, {part: max(2, count) for part, count in least.items()})
     try:
@@ -41,9 +42,10 @@ def pods_leave(stage: Stage) -> str:
             what=lambda: f"not two pods of each: {cluster.pod_names()}",
         )
         with none_fails(stage.gateway, per_s=PER_S) as trickle:
-            gone = [min(cluster.pod_names()[part]) for part in COMPONENTS]
-            for name in gone:
-                cluster.delete_pod(name)
+            leaving = [cluster.pods(part)[0] for part in COMPONENTS]
+            gone = [pod.metadata.name for pod in leaving]
+            for pod in leaving:
+                workloads.delete(pod)
             cluster.wait(
                 lambda: not set(gone) & set(chain.from_iterable(cluster.pod_names().values())) and _settled(cluster),
                 timeout_s=stage.limits.ready_s,
