@@ -70,5 +70,6 @@ def distances(places: ov.Node, *, first: bool) -> ov.Node:
 def near(mask: ov.Node, distance: ov.Node, window: int) -> ov.Node:
     """Hide what is further away than ``window`` tokens from a mask of 0 and -inf."""
     is_near = op.less_equal(distance, op.constant(np.array(window, np.int32)))
-    # 0 or -inf by its logarithm: a quantised graph may hold no constant that is not finite.
-    return op.add(mask, op.log(op.convert(is_near, np.float32)))
+    # Computed, for a quantised graph may hold no constant that is not finite.
+    hidden = op.log(op.constant(np.array(0, np.float32)))
+    return op.select(is_near, mask, hidden)
