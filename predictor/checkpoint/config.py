@@ -109,9 +109,11 @@ def read_config(raw: Mapping[str, Any], where: str) -> ModelConfig:
     """
     family = _family(raw, where)
     read = Reader(raw, family, where)
+    alone_served: dict[str, object] = {"is_decoder": False, "pruned_heads": {}}
     rotary = isinstance(family.layer_names, PreNormNames)
-    # With rotary positions the first of these has no say.
-    for key, served in (("position_embedding_type", "absolute"), ("is_decoder", False), ("pruned_heads", {}))[rotary:]:
+    if not rotary:  # there it has no say
+        alone_served["position_embedding_type"] = "absolute"
+    for key, served in alone_served.items():
         if raw.get(key, served) not in (served, None, []):
             raise CheckpointError(f"{where} has {key} {raw[key]}, only {json.dumps(served)} is served")
     labels, head = _labels(raw, where), family.head

@@ -14,8 +14,8 @@ _OLD_THETAS = {_FAR: ("global_rope_theta", 160_000.0), _NEAR: ("local_rope_theta
 _POOLINGS = ("cls", "mean")
 
 
-class Attention(NamedTuple):
-    """How a layer attends: its rotary base, and how many tokens to either side it looks at (None: at all)."""
+class LayerKind(NamedTuple):
+    """A layer's rotary base, and how many tokens to either side it looks at (None: at all)."""
 
     theta: float
     window: int | None
@@ -26,7 +26,7 @@ class Variant:
     """What the config decides in some families; the defaults are what the others have.
 
     Attributes:
-        attention: how each layer attends, in families with rotary positions.
+        layers: the kind of each, in families with rotary positions.
         attention_bias: whether attention's linear layers have biases; so are the others.
         mlp_bias: of the feed-forward parts.
         norm_bias: of the layer norms.
@@ -34,7 +34,7 @@ class Variant:
         mean: whether the head reads the mean of a text's rows instead of the first.
     """
 
-    attention: tuple[Attention, ...] = ()
+    layers: tuple[LayerKind, ...] = ()
     attention_bias: bool = True
     mlp_bias: bool = True
     norm_bias: bool = True
@@ -59,11 +59,11 @@ def read_variant(raw: Mapping[str, Any], read: Reader, *, layers: int, where: st
         raise CheckpointError(f"{where} asks for classifier_pooling {pooling}; served are {', '.join(_POOLINGS)}")
     window = read.number("local_attention", 128) // 2
     kinds = {
-        _FAR: Attention(theta=_theta(raw, _FAR, where), window=None),
-        _NEAR: Attention(theta=_theta(raw, _NEAR, where), window=window),
+        _FAR: LayerKind(theta=_theta(raw, _FAR, where), window=None),
+        _NEAR: LayerKind(theta=_theta(raw, _NEAR, where), window=window),
     }
     return Variant(
-        attention=tuple(kinds[each] for each in _layer_types(raw, read, layers, where)),
+        layers=tuple(kinds[each] for each in _layer_types(raw, read, layers, where)),
         attention_bias=read.flag("attention_bias"),
         mlp_bias=read.flag("mlp_bias"),
         norm_bias=read.flag("norm_bias"),

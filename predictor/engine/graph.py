@@ -1,15 +1,15 @@
 """An encoder for sequence classification as an OpenVINO graph, straight from a checkpoint's weights.
 
 Two things make it cheap without changing an answer. Tokens are packed, see ``feed``; and the last layer computes
-queries and everything after them for each text's first token alone, which is all the classifier reads.
+queries and everything after them for each text's first token alone, unless the head reads the mean of all.
 
-Texts are kept apart whatever their numbers are. The builder follows how large a value can become, from the weights:
-with a sound checkpoint none comes near the end of float32, so neither NaN nor infinity can arise. Where that is not
-certain, keys and values are clamped, so that a masked neighbour's NaN or infinity has no weight; and every token's row
-before the last layer and every first token's row in the head are summed up as outputs: they reveal a text with such
-numbers even if a later step hides them, as this library's relu does, which turns NaN into 0. Such a graph is slower, at
-bf16 by up to 6 %: the library lowers nothing between its last multiplication and an output, so the rows between the
-layers stay in float32.
+Texts are kept apart whatever their numbers are. ``rows`` follows how large a value can become, from the weights: with a
+sound checkpoint none comes near the end of float32, so neither NaN nor infinity can arise. Where that is not certain,
+keys and values are clamped, so that a masked neighbour's NaN or infinity has no weight; and every token's row before
+the last step that mixes tokens, and every text's row in the head, are summed up as outputs: they reveal a text with
+such numbers even if a later step hides them, as this library's relu does, which turns NaN into 0. Such a graph is
+slower, at bf16 by up to 6 %: the library lowers nothing between its last multiplication and an output, so the rows
+between the layers stay in float32.
 """
 
 import numpy as np

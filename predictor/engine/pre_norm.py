@@ -70,7 +70,7 @@ class PreNormEncoder:
 
     def _attended(self, rows: Rows, name: str, layer: int, *, first: bool) -> Rows:
         parts, names, dim, bias = self._parts, self._names, self._config.dim, self._variant.attention_bias
-        theta, window = self._variant.attention[layer]
+        theta, window = self._variant.layers[layer]
         asking = self._firsts(rows) if first else rows
         query, key, value = (
             parts.linear(each, f"{name}.{names.projections}", dim, bias=bias, part=part, parts=3)

@@ -52,8 +52,8 @@ def read(**changes: Any) -> ModelConfig:
 def test_older_and_newer_words_say_the_same() -> None:
     config = read()
     assert config == read_config(NEW, "config.json")
-    assert [window for _, window in config.variant.attention] == [64 if layer % 3 else None for layer in range(22)]
-    assert {theta for theta, _ in config.variant.attention} == {160_000.0, 10_000.0}
+    assert [window for _, window in config.variant.layers] == [64 if layer % 3 else None for layer in range(22)]
+    assert {theta for theta, _ in config.variant.layers} == {160_000.0, 10_000.0}
     assert config.norm_eps == 1e-5
     assert config.longest_tokens == 8192
     assert config.variant.mean
@@ -68,11 +68,11 @@ def test_what_is_left_out_is_transformers_own() -> None:
 
 def test_what_a_layer_looks_at_is_read() -> None:
     variant = read(num_hidden_layers=3, global_attn_every_n_layers=2, local_attention=7, local_rope_theta=50).variant
-    assert variant.attention == ((160_000.0, None), (50.0, 3), (160_000.0, None))
+    assert variant.layers == ((160_000.0, None), (50.0, 3), (160_000.0, None))
     of_kind = {FULL: {"rope_theta": 7}, SLIDING: None}
     # The newer words count where both are there; what they leave out is read in the older ones.
     variant = read(num_hidden_layers=2, rope_parameters=of_kind, global_rope_theta=9, local_rope_theta=8).variant
-    assert [theta for theta, _ in variant.attention] == [7.0, 8.0]
+    assert [theta for theta, _ in variant.layers] == [7.0, 8.0]
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
