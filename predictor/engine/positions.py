@@ -27,7 +27,7 @@ class Rotation:
         self._heads = heads
         self._width = width
         self._cosines, self._sines = (
-            op.unsqueeze(parts.gathered(op.constant(table), at), shape(1)) for table in _turns(positions, width, theta)
+            op.unsqueeze(parts.gathered(op.constant(table), at), shape(1)) for table in angles(positions, width, theta)
         )
 
     def __call__(self, rows: Rows) -> Rows:
@@ -43,12 +43,13 @@ class Rotation:
         return self._parts.keep(node, rows.width, _ROOT_OF_2 * rows.bound)
 
 
-def _turns(positions: int, width: int, theta: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give cosines and sines, [positions, width / 2], rounded where transformers rounds: far from 0 it shows."""
-    exponents = np.arange(0, width, 2, dtype=np.float32) / np.float32(width)
-    steps = np.float32(1) / np.power(theta, exponents, dtype=np.float64).astype(np.float32)
-    angles = np.arange(positions, dtype=np.float32)[:, None] * steps
-    return np.cos(angles), np.sin(angles)
+def angles(positions: int, width: int, theta: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Give each position's cosines and sines, [positions, width / 2], for heads of ``width`` and the base ``theta``."""
+    # Rounded wherever transformers rounds: a far position times a rounded step is another angle.
+    powers = np.power(theta, np.arange(0, width, 2, dtype=np.float32) / np.float32(width), dtype=np.float64)
+    steps = np.float32(1) / powers.astype(np.float32)
+    turned = np.arange(positions, dtype=np.float32)[:, None] * steps
+    return np.cos(turned), np.sin(turned)
 
 
 def distances(places: ov.Node, *, first: bool) -> ov.Node:
