@@ -57,7 +57,8 @@ def read_variant(raw: Mapping[str, Any], read: Reader, *, layers: int, where: st
     pooling = raw.get("classifier_pooling", "cls")
     if pooling not in _POOLINGS:
         raise CheckpointError(f"{where} asks for classifier_pooling {pooling}; served are {', '.join(_POOLINGS)}")
-    window = read.number("local_attention", 128) // 2
+    # Transformers lets the second name, which it never writes, have the last word.
+    window = read.number("sliding_window", read.number("local_attention", 128) // 2, least=0)
     kinds = {
         _FAR: LayerKind(theta=_theta(raw, _FAR, where), window=None),
         _NEAR: LayerKind(theta=_theta(raw, _NEAR, where), window=window),

@@ -69,6 +69,7 @@ def test_what_is_left_out_is_transformers_own() -> None:
 def test_what_a_layer_looks_at_is_read() -> None:
     variant = read(num_hidden_layers=3, global_attn_every_n_layers=2, local_attention=7, local_rope_theta=50).variant
     assert variant.layers == ((160_000.0, None), (50.0, 3), (160_000.0, None))
+    assert {window for _, window in read(sliding_window=5).variant.layers} == {None, 5}
     of_kind = {FULL: {"rope_theta": 7}, SLIDING: None}
     # The newer words count where both are there; what they leave out is read in the older ones.
     variant = read(num_hidden_layers=2, rope_parameters=of_kind, global_rope_theta=9, local_rope_theta=8).variant
