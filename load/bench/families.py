@@ -42,6 +42,10 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
         "bert",
         {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536},
     ),
+    "modernbert-base": (
+        "modernbert",
+        {f"{role}_token_id": index for role, index in (("pad", 0), ("bos", 2), ("cls", 2), ("eos", 3), ("sep", 3))},
+    ),
     "xlm-roberta-base": ("xlm-roberta", {**_BASE, "max_position_embeddings": 514, "type_vocab_size": 1}),
 }
 _PIECES = 250_002

@@ -10,20 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from predictor.checkpoint.families import FAMILIES, Activation, Family
+from predictor.checkpoint.families import FAMILIES, Activation, Family, PreNormNames
+from predictor.checkpoint.reader import Reader
+from predictor.checkpoint.variant import Variant, read_variant
 from predictor.errors import CheckpointError
 from serving.scores import ScoresAre
 
-_ACTIVATIONS: dict[str, Activation] = {
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
-}
 _PROBLEMS = ("single_label_classification", "multi_label_classification", "regression")
 
 
@@ -45,6 +37,8 @@ class ModelConfig:
     inner_layers: int
     norm_eps: float
     activation: Activation
+    head_activation: Activation
+    variant: Variant
     labels: tuple[str, ...]
     scores_are: ScoresAre
     tokenizer: str | None
@@ -114,17 +108,21 @@ def read_config(raw: Mapping[str, Any], where: str) -> ModelConfig:
         CheckpointError: with the reason and, where it helps, what is served instead.
     """
     family = _family(raw, where)
-    read = _Reader(raw, family, where)
-    for key, served in (("position_embedding_type", "absolute"), ("is_decoder", False), ("pruned_heads", {})):
+    read = Reader(raw, family, where)
+    alone_served: dict[str, object] = {"is_decoder": False, "pruned_heads": {}}
+    rotary = isinstance(family.layer_names, PreNormNames)
+    if not rotary:  # there it has no say
+        alone_served["position_embedding_type"] = "absolute"
+    for key, served in alone_served.items():
         if raw.get(key, served) not in (served, None, []):
             raise CheckpointError(f"{where} has {key} {raw[key]}, only {json.dumps(served)} is served")
-    labels = _labels(raw, where)
-    dim = read.number("hidden_size")
+    labels, head = _labels(raw, where), family.head
+    dim, layers = read.number("hidden_size"), read.number("num_hidden_layers")
     config = ModelConfig(
         family=family,
         dim=dim,
         embedding_dim=read.number("embedding_size") if family.projection else dim,
-        layers=read.number("num_hidden_layers"),
+        layers=layers,
         heads=read.number("num_attention_heads"),
         hidden_dim=read.number("intermediate_size"),
         vocab_size=read.number("vocab_size"),
@@ -134,7 +132,9 @@ def read_config(raw: Mapping[str, Any], where: str) -> ModelConfig:
         groups=read.number("num_hidden_groups", 1),
         inner_layers=read.number("inner_group_num", 1),
         norm_eps=read.norm_eps(),
-        activation=read.activation(),
+        activation=read.activation(family.activation_key),
+        head_activation=read.activation(head.activation_key) if head.activation_key else head.activation,
+        variant=read_variant(raw, read, layers=layers, where=where) if rotary else Variant(),
         labels=labels,
         scores_are=_scores_are(raw, labels, where),
         tokenizer=raw.get("tokenizer_class"),
@@ -144,6 +144,8 @@ def read_config(raw: Mapping[str, Any], where: str) -> ModelConfig:
             f"{where}: {read.key('hidden_size')} {config.dim} is no multiple of"
             f" {read.key('num_attention_heads')} {config.heads}"
         )
+    if rotary and config.dim // config.heads % 2:
+        raise CheckpointError(f"{where}: heads of {config.dim // config.heads} numbers cannot be rotated in pairs")
     if config.longest_tokens < 1:
         raise CheckpointError(f"{where}: max_position_embeddings {config.positions} leaves no position for a token")
     return config
@@ -162,45 +164,6 @@ def _family(raw: Mapping[str, Any], where: str) -> Family:
         said = ", ".join(map(str, named)) or f"model_type {model_type}"
         raise CheckpointError(f"{where} describes {said}, which is not served; served are {served}")
     return family
-
-
-class _Reader:
-    """Reads values under the config's own names."""
-
-    def __init__(self, raw: Mapping[str, Any], family: Family, where: str) -> None:
-        self._raw = raw
-        self._family = family
-        self._where = where
-
-    def key(self, usual: str) -> str:
-        return self._family.keys.get(usual, usual)
-
-    def number(self, usual: str, default: int | None = None, *, least: int = 1) -> int:
-        values = {name: self._raw[name] for name in (self.key(usual), usual) if self._raw.get(name) is not None}
-        values = values or {self.key(usual): self._family.defaults.get(usual, default)}
-        for name, value in values.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                kind = "a positive whole number" if least else "a whole number, not negative"
-                raise CheckpointError(f"{self._where}: {name} must be {kind}")
-        if len(set(values.values())) > 1:
-            said = " and ".join(f"{name} {value}" for name, value in values.items())
-            raise CheckpointError(f"{self._where} contradicts itself: {said}")
-        return int(next(iter(values.values())))
-
-    def norm_eps(self) -> float:
-        if self._family.norm_eps is not None:
-            return self._family.norm_eps
-        value = self._raw.get("layer_norm_eps", 1e-12)
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1:
-            raise CheckpointError(f"{self._where}: layer_norm_eps must be a number between 0 and 1")
-        return float(value)
-
-    def activation(self) -> Activation:
-        key = self._family.activation_key
-        named = self._raw.get(key, self._family.defaults.get(key, "gelu"))
-        if named not in _ACTIVATIONS:
-            raise CheckpointError(f"{self._where} asks for {key} {named}; served are {', '.join(_ACTIVATIONS)}")
-        return _ACTIVATIONS[named]
 
 
 def _labels(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:

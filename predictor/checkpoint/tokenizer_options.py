@@ -136,7 +136,9 @@ def _check_vocabulary(file: Path, kind: Kind, settings: Mapping[str, Any], files
 
 
 def _kind(settings: Mapping[str, Any], config: ModelConfig, where: str) -> Kind:
-    named = settings.get("tokenizer_class") or config.tokenizer or config.family.tokenizer
+    family = config.family
+    stated = None if family.always_tokenizer else settings.get("tokenizer_class") or config.tokenizer
+    named = stated or family.tokenizer
     kind = _KINDS.get(str(named).removesuffix("Fast"))
     if kind is None:
         raise CheckpointError(f"{where} asks for the tokenizer {named}, which is not served")

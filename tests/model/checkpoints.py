@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from model.odd_texts import ODD_TEXTS
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from load.bench.random_checkpoint import sample_texts
@@ -29,6 +29,10 @@ SHAPES: dict[str, dict[str, Any]] = {
     "camembert": _SIZES | {"type_vocab_size": 1, "layer_norm_eps": 1e-5},
     "electra": _SIZES | {"embedding_size": 24},
     "albert": _SIZES | {"embedding_size": 24, "num_hidden_groups": 2, "inner_group_num": 2},
+    # Most texts are longer than the window.
+    "modernbert": _SIZES
+    | {"num_hidden_layers": 4, "local_attention": 8, "pad_token_id": 0, "eos_token_id": 3, "sep_token_id": 3}
+    | {"bos_token_id": 2, "cls_token_id": 2},
 }
 BRACKETS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 ANGLES = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -40,6 +44,7 @@ _CLASSES = {
     "xlm-roberta": "XLMRobertaTokenizer",
     "camembert": "CamembertTokenizer",
     "albert": "AlbertTokenizer",
+    "modernbert": "PreTrainedTokenizerFast",
 }
 _TRAINED: dict[str, dict[str, Any]] = {}
 
@@ -56,12 +61,15 @@ def _trained(kind: str) -> dict[str, Any]:
     """Give tokenizer.json of a small tokenizer learnt from the sample, as an object."""
     if kind not in _TRAINED:
         texts = [*sample_texts()[:200], *ODD_TEXTS]
-        if kind == "roberta":
+        if kind in ("roberta", "modernbert"):
             tokenizer = Tokenizer(models.BPE())
             tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
             alphabet = pre_tokenizers.ByteLevel.alphabet()
             trainer: Any = trainers.BpeTrainer(
-                vocab_size=600, special_tokens=ANGLES, initial_alphabet=alphabet, show_progress=False
+                vocab_size=600,
+                special_tokens=ANGLES if kind == "roberta" else BRACKETS,
+                initial_alphabet=alphabet,
+                show_progress=False,
             )
         else:
             tokenizer = Tokenizer(models.Unigram())
@@ -75,6 +83,10 @@ def _trained(kind: str) -> dict[str, Any]:
                 show_progress=False,
             )
         tokenizer.train_from_iterator(texts, trainer)
+        if kind == "modernbert":
+            tokenizer.normalizer = normalizers.NFC()
+            frame = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+            tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=frame)
         _TRAINED[kind] = json.loads(tokenizer.to_str())
     return _TRAINED[kind]
 
@@ -84,6 +96,8 @@ def write_tokenizer(directory: Path, model_type: str, **settings: Any) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.json").write_text(json.dumps({"model_type": model_type}))
     stated = {"tokenizer_class": _CLASSES[model_type], "model_max_length": LONGEST, **settings}
+    if model_type == "modernbert":
+        stated |= {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
     (directory / "tokenizer_config.json").write_text(json.dumps(stated))
     if stated["tokenizer_class"] in ("BertTokenizer", "DistilBertTokenizer"):
         (directory / "vocab.txt").write_text("".join(f"{piece}\n" for piece in word_pieces()), encoding="utf-8")

@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
 import pytest
+from model.checkpoints import write_checkpoint
 from numpy.typing import NDArray
 from support.processes import TINY_MODEL
 
@@ -29,13 +32,37 @@ def openvino(directory: Path, precision: PrecisionName = "f32") -> OpenVinoEngin
     return OpenVinoEngine(checkpoint=find_checkpoint(directory), precision=precision, threads=2)
 
 
-@pytest.fixture(scope="module", params=["shipped", "base"])
-def case(request: pytest.FixtureRequest) -> tuple[Path, list[NDArray[np.int32]]]:
+MODERN: dict[str, dict[str, Any]] = {
+    "modernbert": {},
+    "modernbert, the last layer looks near": {"num_hidden_layers": 3},
+    "modernbert, the mean of all rows": {"num_hidden_layers": 3, "classifier_pooling": "mean"},
+}
+
+
+@pytest.fixture(scope="module")
+def modern(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    made: dict[str, Path] = {}
+
+    def get(name: str) -> Path:
+        if name not in made:
+            directory = tmp_path_factory.mktemp("modernbert") / "model"
+            made[name] = write_checkpoint(directory, "modernbert", max_position_embeddings=2048, **MODERN[name])
+        return made[name]
+
+    return get
+
+
+def some_ids(lengths: Sequence[int], vocabulary: int) -> list[NDArray[np.int32]]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(5, vocabulary, length, dtype=np.int32) for length in lengths]
+
+
+@pytest.fixture(scope="module", params=["shipped", "base", *MODERN])
+def case(request: pytest.FixtureRequest, modern: Callable[[str], Path]) -> tuple[Path, list[NDArray[np.int32]]]:
     if request.param == "base":
         return request.getfixturevalue("base_checkpoint"), random_ids(BASE, LENGTHS_BASE)
-    vocabulary = find_checkpoint(TINY_MODEL).config.vocab_size
-    rng = np.random.default_rng(0)
-    return TINY_MODEL, [rng.integers(5, vocabulary, length, dtype=np.int32) for length in LENGTHS]
+    directory = TINY_MODEL if request.param == "shipped" else modern(request.param)
+    return directory, some_ids(LENGTHS, find_checkpoint(directory).config.vocab_size)
 
 
 def precisions() -> list[PrecisionName]:
@@ -87,6 +114,24 @@ def test_where_a_text_stands_in_a_row_changes_no_bit(
         alone = engine.forward([text])
         for neighbour in neighbours:
             assert_same(engine.forward([text, neighbour])[:1], alone)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", MODERN)
+@pytest.mark.parametrize("precision", precisions())
+def test_texts_too_long_to_share_a_row_are_answered_as_alone_and_as_by_torch(
+    name: str, precision: PrecisionName, modern: Callable[[str], Path]
+) -> None:
+    directory = modern(name)
+    engine = openvino(directory, precision)
+    texts = some_ids([1025, 520, 544, 20, 700, 2048, 3], find_checkpoint(directory).config.vocab_size)
+    alone = np.concatenate([engine.forward([text]) for text in texts])
+    assert_same(engine.forward(texts), alone)
+    assert_same(engine.forward(texts[1::2]), alone[1::2])
+    torch = TorchEngine(checkpoint=find_checkpoint(directory), precision="f32", threads=2)
+    own = np.concatenate([torch.forward([text]) for text in texts])
+    # Logits of random weights, several units apart.
+    assert np.abs(alone - own).max() < (1e-4 if precision == "f32" else 0.1)
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("f32", 1e-5), ("bf16", 2e-2)])

@@ -9,6 +9,7 @@ import nncf
 import numpy as np
 import openvino as ov
 import pytest
+from model.checkpoints import write_checkpoint
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
@@ -29,6 +30,13 @@ HAS_BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 KINDS = ["openvino f32", *(["openvino bf16"] if HAS_BF16 else []), "openvino int8", "torch f32"]
 POISONED_WORD = 1999
 EMBEDDINGS = "distilbert.embeddings.word_embeddings.weight"
+# How each is written, and what its embeddings are called.
+MODERN_EMBEDDINGS = "model.embeddings.tok_embeddings.weight"
+MODERN: dict[str, dict[str, Any]] = {
+    "modernbert": {},
+    "modernbert, the last layer looks near": {"num_hidden_layers": 3},
+    "modernbert, the mean of all rows": {"classifier_pooling": "mean"},
+}
 LENGTHS = [5, 16, 9, 33, 7, 64, 3, 12]
 NUMBERS = {"NaN": np.nan, "infinity": np.inf, "overflowing": 3e38}
 
@@ -39,15 +47,25 @@ def spoil(directory: Path, tensor: str, number: float, row: int | None = None) -
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
 
 
+@pytest.fixture(scope="module", params=["distilbert", *MODERN])
+def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if request.param == "distilbert":
+        return Path(request.getfixturevalue("small_checkpoint"))
+    directory = tmp_path_factory.mktemp("modernbert") / "model"
+    return write_checkpoint(directory, "modernbert", vocab_size=SMALL.vocab_size, **MODERN[request.param])
+
+
+def embeddings(directory: Path) -> str:
+    return EMBEDDINGS if find_checkpoint(directory).config.family.model_type == "distilbert" else MODERN_EMBEDDINGS
+
+
 @pytest.fixture(params=NUMBERS)
-def poisoned(
-    request: pytest.FixtureRequest, small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def poisoned(request: pytest.FixtureRequest, sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model that loads although one word's embedding is no number: the check at load is another test's."""
     monkeypatch.setattr(weights, "largest", lambda _: 3e38)
     monkeypatch.setattr(openvino_engine, "largest", lambda _: 0.0)
-    directory = Path(shutil.copytree(small_checkpoint, tmp_path / "poisoned"))
-    spoil(directory, EMBEDDINGS, NUMBERS[request.param], row=POISONED_WORD)
+    directory = Path(shutil.copytree(sound, tmp_path / "poisoned"))
+    spoil(directory, embeddings(sound), NUMBERS[request.param], row=POISONED_WORD)
     return directory
 
 
@@ -61,7 +79,8 @@ def quantised(directory: Path, sound: Path) -> Path:
     shutil.copytree(directory, out)
     (out / "model.safetensors").unlink()
     (out / "quantization.json").write_text('{"precision": "int8"}')
-    rows = weights.Weights(checkpoint.weight_files).tensor(EMBEDDINGS, shape=(SMALL.vocab_size, SMALL.dim))
+    size = (SMALL.vocab_size, checkpoint.config.dim)
+    rows = weights.Weights(checkpoint.weight_files).tensor(embeddings(sound), shape=size)
     (words,) = int8.input("input_ids").get_target_inputs()
     words.get_node().input(0).replace_source_output(ov.opset15.constant(rows).output(0))
     ov.save_model(int8, out / "openvino_model.xml", compress_to_fp16=False)
@@ -90,39 +109,49 @@ def with_poison(batch: Sequence[NDArray[np.int32]], text: int, token: int) -> li
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_poisoned_text_fails_and_changes_no_bit_of_the_others(
-    kind: str, poisoned: Path, small_checkpoint: Path
-) -> None:
-    engine = engine_of(kind, poisoned, small_checkpoint)
+def test_a_poisoned_text_fails_and_changes_no_bit_of_the_others(kind: str, poisoned: Path, sound: Path) -> None:
+    engine = engine_of(kind, poisoned, sound)
     batch = texts(7)
-    sound = engine.forward(batch)
-    assert np.isfinite(sound).all()
+    healthy = engine.forward(batch)
+    assert np.isfinite(healthy).all()
     for text, length in enumerate(LENGTHS):
         # Its first token, which everything after the last layer is computed of, and another.
         for token in (0, length - 1):
             answers = engine.forward(with_poison(batch, text, token))
             others = [index for index in range(len(batch)) if index != text]
-            np.testing.assert_array_equal(answers[others], sound[others])
+            np.testing.assert_array_equal(answers[others], healthy[others])
             assert not np.isfinite(answers[text]).all()
-    np.testing.assert_array_equal(engine.forward(batch), sound)
+    np.testing.assert_array_equal(engine.forward(batch), healthy)
 
 
 def outputs(directory: Path) -> set[str]:
     return {name for output in build_graph(find_checkpoint(directory)).outputs for name in output.names}
 
 
-def test_only_a_model_that_may_overflow_pays_for_looking(small_checkpoint: Path, tmp_path: Path) -> None:
-    directory = Path(shutil.copytree(small_checkpoint, tmp_path / "model"))
+def test_only_a_model_that_may_overflow_pays_for_looking(sound: Path, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(sound, tmp_path / "model"))
     assert outputs(directory) == {"logits"}
-    spoil(directory, "distilbert.transformer.layer.1.ffn.lin1.weight", 1e12, row=0)
+    modern = embeddings(sound) == MODERN_EMBEDDINGS
+    spoil(
+        directory, "model.layers.1.mlp.Wi.weight" if modern else "distilbert.transformer.layer.1.ffn.lin1.weight", 1e13
+    )
     assert outputs(directory) == {"logits", "token_sums", "first_sums"}
     # What keeps texts apart does not change an answer.
     batch = texts(7)
-    plain = OpenVinoEngine(checkpoint=find_checkpoint(small_checkpoint), precision="f32", threads=2).forward(batch)
+    plain = OpenVinoEngine(checkpoint=find_checkpoint(sound), precision="f32", threads=2).forward(batch)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights, "largest", lambda _: 3e38)
-        looking = OpenVinoEngine(checkpoint=find_checkpoint(small_checkpoint), precision="f32", threads=2)
+        looking = OpenVinoEngine(checkpoint=find_checkpoint(sound), precision="f32", threads=2)
     np.testing.assert_array_equal(looking.forward(batch), plain)
+
+
+def test_a_deep_model_with_large_weights_cannot_overflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Rows are added up over all layers, and each feed-forward part multiplies two.
+    directory = write_checkpoint(tmp_path / "model", "modernbert", num_hidden_layers=28)
+    monkeypatch.setattr(weights, "largest", lambda _: 30.0)
+    assert outputs(directory) == {"logits"}
+    monkeypatch.setattr(weights, "largest", lambda _: 100.0)
+    assert outputs(directory) == {"logits", "token_sums", "first_sums"}
 
 
 TENSORS = [

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from model.checkpoints import LONGEST, word_pieces, write_checkpoint
+from model.checkpoints import LONGEST, word_pieces, write_checkpoint, write_model
 from model.odd_texts import ODD_TEXTS
 from model.test_families import BOUND, loaded, own_ids, own_scores, served_scores
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
+from predictor.checkpoint.families import FAMILIES
 from predictor.errors import CheckpointError
 from predictor.loading import load
 from predictor.settings import Settings
@@ -89,6 +90,24 @@ def usual_names(directory: Path) -> None:
     (directory / "config.json").write_text(json.dumps(said))
 
 
+def older(directory: Path) -> None:
+    """Say what layers look at in the words of the first ModernBERTs' config.json."""
+    said = {"global_attn_every_n_layers": 2, "global_rope_theta": 500.0, "local_rope_theta": 50.0, "local_attention": 6}
+    edit(directory, "config.json", layer_types=None, rope_parameters=None, position_embedding_type="sans_pos", **said)
+
+
+def newer(directory: Path) -> None:
+    kinds = ["sliding_attention", "full_attention", "full_attention", "sliding_attention"]
+    bases = {"full_attention": {"rope_theta": 500}, "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}}
+    edit(directory, "config.json", layer_types=kinds, rope_parameters=bases)
+
+
+def modern(**changes: Any) -> tuple[str, Callable[[Path], object]]:
+    """Give another ModernBERT."""
+    return "modernbert", lambda d: write_model(d, "modernbert", **changes)
+
+
+BIASES = ("attention_bias", "mlp_bias", "norm_bias", "classifier_bias")
 NEW = {
     "content": "[NEW]",
     "special": False,
@@ -136,6 +155,23 @@ SERVED: dict[str, tuple[str, Callable[[Path], object]]] = {
     "old names of layer norms": ("bert", lambda d: rename(d, old_norms)),
     "usual names in the config": ("distilbert", usual_names),
     "double precision": ("electra", to_double),
+    "the mean of all rows": modern(classifier_pooling="mean"),
+    "the last layer looks near": modern(num_hidden_layers=3),
+    "the last layer looks near, the mean of all rows": modern(num_hidden_layers=3, classifier_pooling="mean"),
+    "one layer": modern(num_hidden_layers=1),
+    "each token looks at itself": modern(local_attention=1),
+    "an odd window": modern(local_attention=7),
+    "every bias": modern(**dict.fromkeys(BIASES, True)),
+    **{bias: modern(**{bias: True}) for bias in BIASES},
+    "activations of both parts": modern(hidden_activation="silu", classifier_activation="gelu_new"),
+    "another epsilon": modern(norm_eps=0.05),
+    "older words for layers": ("modernbert", older),
+    "newer words for layers": ("modernbert", newer),
+    "double precision, several in one matrix": ("modernbert", to_double),
+    "a tokenizer of a class that does not count": (
+        "modernbert",
+        lambda d: edit(d, "tokenizer_config.json", tokenizer_class="RobertaTokenizer"),
+    ),
     **{
         f"activation {name}": (family, lambda d, k=key, n=name: edit(d, "config.json", **{k: n}))  # type: ignore[misc]
         for family, key, names in (
@@ -181,6 +217,21 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "DataParallel": ("bert", lambda d: rename(d, "module.{}".format), "begin with module., as torch.nn.DataParallel"),
     "torch.compile": ("bert", lambda d: rename(d, "_orig_mod.{}".format), "begin with _orig_mod., as torch.compile"),
     "a wrapper": ("roberta", lambda d: rename(d, "model.{}".format), "begin with model., as a module around"),
+    "a wrapper around a model": (
+        "modernbert",
+        lambda d: rename(d, "model.{}".format),
+        "begin with model., as a module",
+    ),
+    "a bias that is missing": (
+        "modernbert",
+        lambda d: edit(d, "config.json", attention_bias=True),
+        "has no tensor model.layers.0.attn.Wqkv.bias",
+    ),
+    "projections of two": (
+        "modernbert",
+        lambda d: edit(d, "config.json", intermediate_size=40),
+        "mlp.Wi.weight has shape [160, 48], config.json implies [80, 48]",
+    ),
     "an adapter among the weights": (
         "bert",
         lambda d: rename(d, lambda n: n.replace("query.weight", "query.lora_A.weight")),
@@ -231,8 +282,10 @@ def test_refused_in_one_sentence(layout: str, copy: Callable[[str], Path]) -> No
     assert str(directory) in str(caught.value)
 
 
-def test_weights_saved_from_the_bare_encoder_are_served(copy: Callable[[str], Path]) -> None:
-    directory = copy("bert")
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_weights_saved_from_the_bare_encoder_are_served(family: str, copy: Callable[[str], Path]) -> None:
+    directory = copy(family)
     whole = served_scores(loaded(directory), ENGLISH)
-    rename(directory, lambda name: name.removeprefix("bert."))
+    prefix = FAMILIES[family].prefix
+    rename(directory, lambda name: name.removeprefix(prefix))
     assert torch.equal(torch.from_numpy(served_scores(loaded(directory), ENGLISH)), torch.from_numpy(whole))
