@@ -90,7 +90,8 @@ def plot(measured: Measured, path: Path) -> Path:
             axes.bar_label(bars, labels=[_short(value) for value in values], padding=2, fontsize=7)
             axes.set_xscale("log")
             low, high = min(values), max(values)
-            axes.set_xlim(low / 3, high * 8)
+            # The longest bar's figure takes a quarter of the width, however many decades that is.
+            axes.set_xlim(low / 3, high * 1.3 * (3 * high / low) ** 0.35)
             axes.set_xlabel(unit, fontsize=8)
             axes.tick_params(labelsize=7)
             axes.grid(visible=False, axis="y")
