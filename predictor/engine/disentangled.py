@@ -85,11 +85,10 @@ class Disentangled:
         table = parts.tensor(name, (2 * self._distances.rows, dim))
         if not self._distances.normed:
             return table
-        norm = prefix + self._names.distances_norm
-        centred = table - table.mean(axis=1, keepdims=True)
-        deviation = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + np.float32(self._config.norm_eps))
+        norm, wide = prefix + self._names.distances_norm, table.astype(np.float64)
+        deviation = np.sqrt(wide.var(axis=1, keepdims=True) + self._config.norm_eps)
         scale, shift = (parts.tensor(f"{norm}.{each}", (dim,)) for each in ("weight", "bias"))
-        return centred / deviation * scale + shift
+        return np.asarray((wide - wide.mean(axis=1, keepdims=True)) / deviation * scale + shift, dtype=np.float32)
 
     def _projected(self, name: str, projection: str) -> Table:
         """Give a layer's projection of the table as heads, [heads, rows, dim / heads], scaled as scores are."""
@@ -98,7 +97,7 @@ class Disentangled:
         with np.errstate(over="ignore", invalid="ignore"):
             projected = (self._table @ weight.T + bias) * np.float32(self.scale)
         if not np.isfinite(projected).all():
-            raise CheckpointError(f"{name} makes infinite numbers of the distances between tokens")
+            raise CheckpointError(f"{name}: its products with the table of distances are too large for a model")
         return np.ascontiguousarray(projected.reshape(len(projected), heads, -1).transpose(1, 0, 2))
 
 
@@ -171,7 +170,8 @@ def rows_of(distances: Distances, positions: int) -> NDArray[np.int32]:
     """
     distance = np.arange(1 - positions, positions)
     row = distance.astype(np.float32)
-    if (near := distances.near) is not None:
+    near = distances.near
+    if near is not None and near < positions - 1:
         # In float32, as transformers rounds.
         far = np.maximum(np.abs(row), np.float32(near)) / np.float32(near)
         steps = np.log(far) / np.log(np.float32((distances.far - 1) / near)) * np.float32(near - 1)

@@ -1,4 +1,7 @@
-"""Encoders with a norm after each part of a layer and positions in the embeddings: BERT and those built like it."""
+"""Encoders with a norm after each part of a layer: BERT and those built like it.
+
+Positions are in the embeddings; in DeBERTa-v3, distances between them add to attention's scores instead.
+"""
 
 from collections.abc import Iterator
 from functools import partial
