@@ -1,11 +1,15 @@
 """What DeBERTa-v3 alone has: distances that share rows of a table, and what they add to scores."""
 
+import importlib
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino as ov
 import pytest
 import torch
+from model.artifact_scripts import ARTIFACTS
 from model.checkpoints import write_checkpoint
 from model.odd_texts import ODD_TEXTS
 from model.test_families import quantised
@@ -85,6 +89,37 @@ def test_a_text_has_the_same_answer_alone_as_in_a_batch_in_int8(kinds: list[str]
     feeds: list[Any] = [packed_feed(ids[start::3]) for start in range(3)]
     checkpoint = find_checkpoint(quantised(directory, tmp_path / "int8", feeds))
     engine = OpenVinoEngine(checkpoint=checkpoint, precision="auto", threads=2)
+    alone = np.concatenate([engine.forward([each]) for each in ids])
+    np.testing.assert_array_equal(engine.forward(ids), alone)
+    np.testing.assert_array_equal(engine.forward(ids[::-1]), alone[::-1])
+
+
+@pytest.mark.timeout(300)
+def test_a_recipe_leaves_products_with_distances_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ARTIFACTS))
+    recipes = importlib.import_module("quality.recipes")
+    directory = write_checkpoint(
+        tmp_path / "model", "deberta-v2", position_buckets=256, max_position_embeddings=512, num_hidden_layers=2
+    )
+    config = find_checkpoint(directory).config
+    rng = np.random.default_rng(0)
+    ids = [rng.integers(5, config.vocab_size, length, dtype=np.int32) for length in (3, 9, 20, 33, 130, 290, 512)]
+    graph = recipes.quantise(
+        build_graph(find_checkpoint(directory)),
+        recipes.RECIPES[0],
+        hidden_dim=config.hidden_dim,
+        feeds=[dict(packed_feed(ids[start::2])) for start in range(2)],
+    )
+    products = [node for node in graph.get_ordered_ops() if node.get_type_name() == "MatMul"]
+    of_distances = [node for node in products if node.input_value(1).get_node().get_type_name() == "Slice"]
+    assert len(of_distances) == 2 * config.layers
+    for node in of_distances:
+        assert node.input_value(0).get_node().get_type_name() == "Transpose"
+    out = Path(shutil.copytree(directory, tmp_path / "int8"))
+    (out / "model.safetensors").unlink()
+    ov.save_model(graph, out / "openvino_model.xml", compress_to_fp16=False)
+    (out / "quantization.json").write_text('{"precision": "int8"}')
+    engine = OpenVinoEngine(checkpoint=find_checkpoint(out), precision="auto", threads=2)
     alone = np.concatenate([engine.forward([each]) for each in ids])
     np.testing.assert_array_equal(engine.forward(ids), alone)
     np.testing.assert_array_equal(engine.forward(ids[::-1]), alone[::-1])

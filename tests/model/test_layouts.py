@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from model.checkpoints import LONGEST, word_pieces, write_checkpoint, write_model
+from model.checkpoints import BRACKETS, LONGEST, word_pieces, write_checkpoint, write_model
 from model.odd_texts import ODD_TEXTS
 from model.test_families import BOUND, loaded, own_ids, own_scores, served_scores
 from safetensors.torch import load_file, save_file
@@ -121,6 +121,21 @@ def pieces_of_letters(directory: Path) -> None:
     edit(directory, "tokenizer_config.json", unk_id=4, split_by_punct=True, do_lower_case=True)
 
 
+def older_settings(directory: Path) -> None:
+    """Describe the tokenizer as version 4 did, its unknown token matched in what is normalised."""
+    brackets = {index: NEW | {"content": each, "special": True} for index, each in enumerate(BRACKETS)}
+    brackets[1] |= {"normalized": True}
+    edit(
+        directory,
+        "tokenizer_config.json",
+        tokenizer_class="DebertaV2TokenizerFast",
+        added_tokens_decoder={str(index): each for index, each in brackets.items()},
+        sp_model_kwargs={},
+        vocab_type="spm",
+        do_lower_case=False,
+    )
+
+
 BIASES = ("attention_bias", "mlp_bias", "norm_bias", "classifier_bias")
 NEW = {
     "content": "[NEW]",
@@ -209,6 +224,8 @@ SERVED: dict[str, tuple[str, Callable[[Path], object]]] = {
         "deberta-v2",
         lambda d: edit(d, "tokenizer_config.json", add_prefix_space=False),
     ),
+    "settings of older versions": ("deberta-v2", older_settings),
+    "a mask that the vocabulary lacks": ("deberta-v2", lambda d: edit(d, "tokenizer_config.json", mask_token="<mask>")),
     "punctuation by itself, an unknown token with a score": ("deberta-v2", pieces_of_letters),
     "a tokenizer of no class, as tokenizer.json says": (
         "deberta-v2",
