@@ -98,7 +98,7 @@ class Family:
         norm_eps: of every layer norm, if the config has no say.
         norm_eps_key: the config's name of it, if it has.
         activation_key: the config's name of the feed-forward activation.
-        token_types: whether a row for the token's type, always the first, is added to the embeddings.
+        token_types: whether a row for the token's type, always the first, is added to the embeddings, if there is one.
         projection: the linear layer from narrower embeddings to the layers' width, if they differ.
         always_projected: whether it is there even if they do not.
         projected_first: whether it comes before the embeddings' norm instead of after it, and has no bias.
