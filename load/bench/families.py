@@ -46,6 +46,20 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
         "modernbert",
         {f"{role}_token_id": index for role, index in (("pad", 0), ("bos", 2), ("cls", 2), ("eos", 3), ("sep", 3))},
     ),
+    "deberta-v3-small": (
+        "deberta-v2",
+        {
+            **_BASE,
+            "num_hidden_layers": 6,
+            "vocab_size": 128_100,
+            "position_biased_input": False,
+            "relative_attention": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_buckets": 256,
+            "share_att_key": True,
+            "norm_rel_ebd": "layer_norm",
+        },
+    ),
     "xlm-roberta-base": ("xlm-roberta", {**_BASE, "max_position_embeddings": 514, "type_vocab_size": 1}),
 }
 _PIECES = 250_002
@@ -79,7 +93,7 @@ def write(directory: Path, name: str) -> Path:
         return directory
     # The model itself is written over.
     write_checkpoint(directory, size=replace(SMALL, vocab_size=BASE.vocab_size), texts=sample_texts())
-    config = AutoConfig.for_model(model_type, vocab_size=BASE.vocab_size, **shape)
+    config = AutoConfig.for_model(model_type, **{"vocab_size": BASE.vocab_size, **shape})
     torch.manual_seed(0)
     AutoModelForSequenceClassification.from_config(config).save_pretrained(directory)
     about = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, "pad_token": "[PAD]"}

@@ -2,7 +2,7 @@
 
 Weights have a scale for each output channel and activations one for the tensor, fixed by calibration: a text's answer
 then depends on nothing but the text. SmoothQuant moves the outliers of activations into the weights before that. Two
-parts stay as they are in every recipe: attention's own two products, for quantising them takes them out of the fused
+parts stay as they are in every recipe: attention's own products, for quantising them takes them out of the fused
 operation and costs more than it saves, and the head, which is a row for each text and decides the label.
 
 Weights keep to seven bits. CPUs without VNNI add pairs of products up in 16 bits, which eight bits overflow: there half
@@ -63,13 +63,17 @@ RECIPES = (
 )
 
 
+def _products(graph: ov.Model) -> Iterator[tuple[ov.Node, ov.Node]]:
+    """Give the graph's matrix products, each with what it multiplies by."""
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() == "MatMul":
+            yield node, node.input_value(1).get_node()
+
+
 def linear_layers(graph: ov.Model) -> Iterator[Linear]:
     """Give the graph's products of rows and a weight matrix."""
-    for node in graph.get_ordered_ops():
-        if node.get_type_name() != "MatMul":
-            continue
-        weight = node.input_value(1).get_node()
-        if weight.get_type_name() == "Constant":
+    for node, weight in _products(graph):
+        if _is_constant(weight.output(0)):
             outputs, inputs = weight.get_output_shape(0)
             yield Linear(node.get_friendly_name(), weight.get_friendly_name(), inputs, outputs)
 
@@ -77,6 +81,8 @@ def linear_layers(graph: ov.Model) -> Iterator[Linear]:
 def quantise(graph: ov.Model, recipe: Recipe, *, hidden_dim: int, feeds: Sequence[dict[str, NDArray[Any]]]) -> ov.Model:
     """Quantise the predictor's graph of a checkpoint by a recipe, its ranges taken from the feeds."""
     kept = [layer.product for layer in linear_layers(graph) if layer.in_head or recipe.keeps(layer, hidden_dim)]
+    # Those with DeBERTa's tables of distances are attention's own.
+    kept += [node.get_friendly_name() for node, other in _products(graph) if not _is_constant(other.output(0))]
     quantised = nncf.quantize(
         graph,
         nncf.Dataset(feeds),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from predictor.checkpoint.families import FAMILIES, Activation, Family, PreNormNames
+from predictor.checkpoint.distances import read_distances
+from predictor.checkpoint.families import FAMILIES, Activation, DisentangledNames, Family, PreNormNames
 from predictor.checkpoint.reader import Reader
 from predictor.checkpoint.variant import Variant, read_variant
 from predictor.errors import CheckpointError
@@ -110,31 +111,38 @@ def read_config(raw: Mapping[str, Any], where: str) -> ModelConfig:
     family = _family(raw, where)
     read = Reader(raw, family, where)
     alone_served: dict[str, object] = {"is_decoder": False, "pruned_heads": {}}
-    rotary = isinstance(family.layer_names, PreNormNames)
-    if not rotary:  # there it has no say
+    rotary, disentangled = (isinstance(family.layer_names, kind) for kind in (PreNormNames, DisentangledNames))
+    if not rotary and not disentangled:  # there it has no say
         alone_served["position_embedding_type"] = "absolute"
     for key, served in alone_served.items():
         if raw.get(key, served) not in (served, None, []):
             raise CheckpointError(f"{where} has {key} {raw[key]}, only {json.dumps(served)} is served")
     labels, head = _labels(raw, where), family.head
-    dim, layers = read.number("hidden_size"), read.number("num_hidden_layers")
+    dim, layers, positions = (
+        read.number(key) for key in ("hidden_size", "num_hidden_layers", "max_position_embeddings")
+    )
+    variant = Variant()
+    if rotary:
+        variant = read_variant(raw, read, layers=layers, where=where)
+    elif disentangled:
+        variant = read_distances(raw, read, positions=positions, where=where)
     config = ModelConfig(
         family=family,
         dim=dim,
-        embedding_dim=read.number("embedding_size") if family.projection else dim,
+        embedding_dim=read.number("embedding_size", dim) if family.projection else dim,
         layers=layers,
         heads=read.number("num_attention_heads"),
         hidden_dim=read.number("intermediate_size"),
         vocab_size=read.number("vocab_size"),
-        positions=read.number("max_position_embeddings"),
-        token_types=read.number("type_vocab_size", 2) if family.token_types else 0,
+        positions=positions,
+        token_types=read.number("type_vocab_size", 2, least=0 if disentangled else 1) if family.token_types else 0,
         padding_id=read.number("pad_token_id", least=0),
         groups=read.number("num_hidden_groups", 1),
         inner_layers=read.number("inner_group_num", 1),
         norm_eps=read.norm_eps(),
         activation=read.activation(family.activation_key),
         head_activation=read.activation(head.activation_key) if head.activation_key else head.activation,
-        variant=read_variant(raw, read, layers=layers, where=where) if rotary else Variant(),
+        variant=variant,
         labels=labels,
         scores_are=_scores_are(raw, labels, where),
         tokenizer=raw.get("tokenizer_class"),

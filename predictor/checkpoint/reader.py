@@ -43,8 +43,8 @@ class Reader:
         values = values or {self.key(usual): self._family.defaults.get(usual, default)}
         for name, value in values.items():
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                kind = "a positive whole number" if least else "a whole number, not negative"
-                raise CheckpointError(f"{self._where}: {name} must be {kind}")
+                kind = {1: "a positive whole number", 0: "a whole number, not negative"}.get(least)
+                raise CheckpointError(f"{self._where}: {name} must be {kind or f'a whole number from {least} on'}")
         if len(set(values.values())) > 1:
             said = " and ".join(f"{name} {value}" for name, value in values.items())
             raise CheckpointError(f"{self._where} contradicts itself: {said}")
@@ -60,9 +60,9 @@ class Reader:
             raise CheckpointError(f"{self._where}: {key} must be a number between 0 and 1")
         return float(value)
 
-    def flag(self, key: str) -> bool:
-        """Give a switch that is off where the config does not name it."""
-        value = self._raw.get(key, False)
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """Give a switch."""
+        value = self._raw.get(key, default)
         if not isinstance(value, bool):
             raise CheckpointError(f"{self._where}: {key} must be true or false, it is {json.dumps(value)}")
         return value

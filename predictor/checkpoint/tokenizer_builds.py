@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from predictor.checkpoint.artifact import Checkpoint
 from predictor.checkpoint.config import read_json
@@ -34,6 +34,7 @@ def build(checkpoint: Checkpoint) -> Tokenizer:
         "xlm-roberta": _sentence_piece,
         "camembert": _sentence_piece,
         "albert": _sentence_piece,
+        "deberta-v2": _deberta,
     }
     tokenizer = makers[options.kind](file, whole.get("model") or {}, whole, options)
     _add_tokens(tokenizer, options)
@@ -88,6 +89,30 @@ def _sentence_piece(
     scheme = "always" if _prefix_space(options, default=True) else "never"
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement=_SPACE, prepend_scheme=scheme)]
+    )
+    return tokenizer
+
+
+def _deberta(file: Path, model: Mapping[str, Any], _whole: Mapping[str, Any], options: TokenizerOptions) -> Tokenizer:
+    pieces = [(str(piece), float(score)) for piece, score in _vocabulary(file, model, list)]
+    said, unknown = options.settings, (options.specials["unk_token"].content, 0.0)
+    index = pieces.index(unknown) if unknown in pieces else int(said.get("unk_id", 1))
+    tokenizer = Tokenizer(models.Unigram(pieces, index, False))  # noqa: FBT003 - the stubs have no name for it
+    # Transformers leaves out what tokenizer.json has instead.
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            *([normalizers.Lowercase()] if said.get("do_lower_case", False) else []),
+            normalizers.Replace(Regex(r"\s{2,}|[\n\r\t]"), " "),
+            normalizers.NFC(),
+            normalizers.Strip(left=False, right=True),
+        ]
+    )
+    scheme = "always" if _prefix_space(options, default=True) else "first"
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            *([pre_tokenizers.Punctuation("isolated")] if said.get("split_by_punct", False) else []),
+            pre_tokenizers.Metaspace(replacement=_SPACE, prepend_scheme=scheme),
+        ]
     )
     return tokenizer
 

@@ -14,7 +14,7 @@ from predictor.checkpoint import layout
 from predictor.checkpoint.config import ModelConfig, read_json
 from predictor.errors import CheckpointError
 
-Kind = Literal["bert", "roberta", "xlm-roberta", "camembert", "albert", "file"]
+Kind = Literal["bert", "roberta", "xlm-roberta", "camembert", "albert", "deberta-v2", "file"]
 """How a tokenizer is built; ``file``: as tokenizer.json says."""
 
 _KINDS: dict[str, Kind] = {
@@ -26,6 +26,7 @@ _KINDS: dict[str, Kind] = {
     "XLMRobertaTokenizer": "xlm-roberta",
     "CamembertTokenizer": "camembert",
     "AlbertTokenizer": "albert",
+    "DebertaV2Tokenizer": "deberta-v2",
     "PreTrainedTokenizer": "file",
     "TokenizersBackend": "file",
 }
@@ -53,6 +54,7 @@ _DEFAULTS: dict[Kind, dict[str, str]] = {
     "xlm-roberta": _ANGLES,
     "camembert": _ANGLES,
     "albert": _BRACKETS | {"bos_token": "[CLS]", "eos_token": "[SEP]", "unk_token": "<unk>", "pad_token": "<pad>"},
+    "deberta-v2": _BRACKETS | {"bos_token": "[CLS]", "eos_token": "[SEP]"},
     "file": {},
 }
 _CAMEMBERT_EXTRAS = ("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED")

@@ -1,4 +1,7 @@
-"""Reads what config.json decides in ModernBERT alone: biases, pooling, and what each layer looks at."""
+"""What config.json decides in some families alone, and how ModernBERT's says it.
+
+What it says of biases, of pooling, and of what each layer looks at is read here; for DeBERTa-v3 see ``distances``.
+"""
 
 import math
 from collections.abc import Mapping
@@ -22,6 +25,29 @@ class LayerKind(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Distances:
+    """What the distance between two tokens, in positions, adds to their score.
+
+    Attributes:
+        rows: half the rows of the table of distances; those beyond its ends have the last row.
+        near: up to which distance each has a row of its own (None: all); further ones share rows, the more the further.
+        far: from where on all share one, if there is a ``near``.
+        of_queries: whether a query's product with the distance is added.
+        of_keys: whether a key's is.
+        shared: whether a layer projects the table as it projects tokens.
+        normed: whether the table's rows pass a norm.
+    """
+
+    rows: int
+    near: int | None
+    far: int
+    of_queries: bool
+    of_keys: bool
+    shared: bool
+    normed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Variant:
     """What the config decides in some families; the defaults are what the others have.
 
@@ -32,6 +58,8 @@ class Variant:
         norm_bias: of the layer norms.
         head_bias: of the head's first linear layer.
         mean: whether the head reads the mean of a text's rows instead of the first.
+        positions_added: whether the embeddings have positions added, in families without rotary ones.
+        distances: what they add to scores, in families where they do.
     """
 
     layers: tuple[LayerKind, ...] = ()
@@ -40,6 +68,8 @@ class Variant:
     norm_bias: bool = True
     head_bias: bool = True
     mean: bool = False
+    positions_added: bool = True
+    distances: Distances | None = None
 
 
 def read_variant(raw: Mapping[str, Any], read: Reader, *, layers: int, where: str) -> Variant:

@@ -5,11 +5,11 @@ queries and everything after them for each text's first token alone, unless the 
 
 Texts are kept apart whatever their numbers are. ``rows`` follows how large a value can become, from the weights: with a
 sound checkpoint none comes near the end of float32, so neither NaN nor infinity can arise. Where that is not certain,
-keys and values are clamped, so that a masked neighbour's NaN or infinity has no weight; and every token's row before
-the last step that mixes tokens, and every text's row in the head, are summed up as outputs: they reveal a text with
-such numbers even if a later step hides them, as this library's relu does, which turns NaN into 0. Such a graph is
-slower, at bf16 by up to 6 %: the library lowers nothing between its last multiplication and an output, so the rows
-between the layers stay in float32.
+keys, values and products with distances are clamped, so that a masked neighbour's NaN or infinity has no weight; and
+every token's row before the last step that mixes tokens, and every text's row in the head, are summed up as outputs:
+they reveal a text with such numbers even if a later step hides them, as this library's relu does, which turns NaN into
+0. Such a graph is slower, at bf16 by up to 6 %: the library lowers nothing between its last multiplication and an
+output, so the rows between the layers stay in float32.
 """
 
 import numpy as np

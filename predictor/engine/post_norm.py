@@ -1,11 +1,18 @@
-"""Encoders with a norm after each part of a layer and positions in the embeddings: BERT and those built like it."""
+"""Encoders with a norm after each part of a layer: BERT and those built like it.
+
+Positions are in the embeddings; in DeBERTa-v3, distances between them add to attention's scores instead.
+"""
+
+from collections.abc import Iterator
+from functools import partial
 
 import openvino as ov
 from openvino import opset15 as op
 
 from predictor.checkpoint.config import ModelConfig
-from predictor.checkpoint.families import LayerNames
+from predictor.checkpoint.families import DisentangledNames, LayerNames
 from predictor.engine.attention import Attention
+from predictor.engine.disentangled import Disentangled
 from predictor.engine.rows import Parts, Rows, activated, bounded, sums
 
 
@@ -29,7 +36,11 @@ class PostNormEncoder:
         self._names = names
         self._prefix = prefix
         self._inputs = inputs
-        self._attend = Attention(parts, inputs, config.heads)
+        self._distances: Disentangled | None = None
+        if isinstance(names, DisentangledNames) and config.variant.distances:
+            self._distances = Disentangled(parts, config, names, config.variant.distances, prefix=prefix, inputs=inputs)
+        scale = self._distances.scale if self._distances else None
+        self._attend = Attention(parts, inputs, config.heads, scale=scale)
 
     def encode(self) -> tuple[Rows, ov.Node]:
         """Give each text's row, and the sum of every token's row before the last layer."""
@@ -53,26 +64,32 @@ class PostNormEncoder:
     def _embed(self) -> Rows:
         config, parts, name = self._config, self._parts, self._prefix + "embeddings."
         words = parts.constant(name + "word_embeddings.weight", (config.vocab_size, config.embedding_dim))
-        places, bound = self._places(name)
-        summed = op.add(
-            parts.gathered(words, self._inputs["input_ids"]), parts.gathered(places, self._inputs["positions"])
-        )
-        bound += parts.largest(name + "word_embeddings.weight")
-        normal = parts.layer_norm(parts.keep(summed, config.embedding_dim, bound), name + "LayerNorm")
-        if self._family.projection and (self._family.always_projected or config.embedding_dim != config.dim):
-            return parts.linear(normal, self._prefix + self._family.projection, config.dim)
-        return normal
+        summed = parts.gathered(words, self._inputs["input_ids"])
+        bound = parts.largest(name + "word_embeddings.weight")
+        for node, most in self._added(name):
+            summed, bound = op.add(summed, node), bound + most
+        rows, norm = parts.keep(summed, config.embedding_dim, bound), name + "LayerNorm"
+        if not self._family.projection or not (self._family.always_projected or config.embedding_dim != config.dim):
+            return parts.layer_norm(rows, norm)
+        projection = self._prefix + self._family.projection
+        if self._family.projected_first:
+            return parts.layer_norm(parts.linear(rows, projection, config.dim, bias=False), norm)
+        return parts.linear(parts.layer_norm(rows, norm), projection, config.dim)
 
-    def _places(self, name: str) -> tuple[ov.Node, float]:
-        """Give the position embeddings, with the row of the only token type added, and a bound of their magnitude."""
-        config, parts = self._config, self._parts
+    def _added(self, name: str) -> Iterator[tuple[ov.Node, float]]:
+        """Give what is added to the words, the positions with the row of the only token type, and a bound of it."""
+        config, parts, at = self._config, self._parts, self._inputs["positions"]
         places, types = name + "position_embeddings.weight", name + "token_type_embeddings.weight"
         size = (config.positions, config.embedding_dim)
-        if not self._family.token_types:
-            return parts.constant(places, size), parts.largest(places)
-        first = parts.tensor(types, (config.token_types, config.embedding_dim))[0]
-        node = op.constant(parts.tensor(places, size) + first, name=places)
-        return node, parts.largest(places) + parts.largest(types)
+        first = parts.tensor(types, (config.token_types, config.embedding_dim))[:1] if config.token_types else None
+        if not config.variant.positions_added:
+            if first is not None:
+                yield op.constant(first, name=types), parts.largest(types)
+        elif first is None:
+            yield parts.gathered(parts.constant(places, size), at), parts.largest(places)
+        else:
+            both = op.constant(parts.tensor(places, size) + first, name=places)
+            yield parts.gathered(both, at), parts.largest(places) + parts.largest(types)
 
     def _layer(self, hidden: Rows, name: str, *, last: bool) -> Rows:
         """Add one transformer layer; the last one only for the first token of each text."""
@@ -83,7 +100,8 @@ class PostNormEncoder:
         key = bounded(parts.linear(hidden, f"{name}.{names.key}", config.dim))
         value = bounded(parts.linear(hidden, f"{name}.{names.value}", config.dim))
         mask = self._inputs["first_mask" if last else "mask"]
-        mixed = self._attend(query, key, value, mask=mask, first=last)
+        terms = partial(self._distances.terms, name, first=last) if self._distances else None
+        mixed = self._attend(query, key, value, mask=mask, first=last, terms=terms)
         mixed = parts.linear(mixed, f"{name}.{names.attended}", config.dim)
         kept = parts.layer_norm(parts.added(mixed, kept), f"{name}.{names.attended_norm}")
         wide = activated(parts.linear(kept, f"{name}.{names.wide}", config.hidden_dim), config.activation)

@@ -33,6 +33,10 @@ SHAPES: dict[str, dict[str, Any]] = {
     "modernbert": _SIZES
     | {"num_hidden_layers": 4, "local_attention": 8, "pad_token_id": 0, "eos_token_id": 3, "sep_token_id": 3}
     | {"bos_token_id": 2, "cls_token_id": 2},
+    # Most distances share a row with others.
+    "deberta-v2": _SIZES
+    | {"position_buckets": 8, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "share_att_key": True}
+    | {"norm_rel_ebd": "layer_norm", "position_biased_input": False, "max_relative_positions": -1},
 }
 BRACKETS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 ANGLES = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -45,6 +49,7 @@ _CLASSES = {
     "camembert": "CamembertTokenizer",
     "albert": "AlbertTokenizer",
     "modernbert": "PreTrainedTokenizerFast",
+    "deberta-v2": "DebertaV2Tokenizer",
 }
 _TRAINED: dict[str, dict[str, Any]] = {}
 
@@ -75,11 +80,11 @@ def _trained(kind: str) -> dict[str, Any]:
             tokenizer = Tokenizer(models.Unigram())
             tokenizer.normalizer = normalizers.NFKC()
             tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-            first = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"] if kind == "albert" else ANGLES
+            first = {"albert": ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"], "deberta-v2": BRACKETS}.get(kind, ANGLES)
             trainer = trainers.UnigramTrainer(
                 vocab_size=700,
                 special_tokens=first,
-                unk_token="<unk>",
+                unk_token="[UNK]" if kind == "deberta-v2" else "<unk>",
                 show_progress=False,
             )
         tokenizer.train_from_iterator(texts, trainer)

@@ -32,21 +32,25 @@ def openvino(directory: Path, precision: PrecisionName = "f32") -> OpenVinoEngin
     return OpenVinoEngine(checkpoint=find_checkpoint(directory), precision=precision, threads=2)
 
 
-MODERN: dict[str, dict[str, Any]] = {
-    "modernbert": {},
-    "modernbert, the last layer looks near": {"num_hidden_layers": 3},
-    "modernbert, the mean of all rows": {"num_hidden_layers": 3, "classifier_pooling": "mean"},
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "modernbert": ("modernbert", {}),
+    "modernbert, the last layer looks near": ("modernbert", {"num_hidden_layers": 3}),
+    "modernbert, the mean of all rows": ("modernbert", {"num_hidden_layers": 3, "classifier_pooling": "mean"}),
+    "deberta-v2": ("deberta-v2", {}),
+    "deberta-v2, wide": ("deberta-v2", {"hidden_size": 128, "num_attention_heads": 2, "position_buckets": 256}),
+    "deberta-v2, a row for each distance": ("deberta-v2", {"position_buckets": -1, "pos_att_type": ["c2p"]}),
 }
 
 
 @pytest.fixture(scope="module")
-def modern(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def other(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     made: dict[str, Path] = {}
 
     def get(name: str) -> Path:
         if name not in made:
-            directory = tmp_path_factory.mktemp("modernbert") / "model"
-            made[name] = write_checkpoint(directory, "modernbert", max_position_embeddings=2048, **MODERN[name])
+            family, changes = OTHERS[name]
+            directory = tmp_path_factory.mktemp(family) / "model"
+            made[name] = write_checkpoint(directory, family, max_position_embeddings=2048, **changes)
         return made[name]
 
     return get
@@ -57,11 +61,11 @@ def some_ids(lengths: Sequence[int], vocabulary: int) -> list[NDArray[np.int32]]
     return [rng.integers(5, vocabulary, length, dtype=np.int32) for length in lengths]
 
 
-@pytest.fixture(scope="module", params=["shipped", "base", *MODERN])
-def case(request: pytest.FixtureRequest, modern: Callable[[str], Path]) -> tuple[Path, list[NDArray[np.int32]]]:
+@pytest.fixture(scope="module", params=["shipped", "base", *OTHERS])
+def case(request: pytest.FixtureRequest, other: Callable[[str], Path]) -> tuple[Path, list[NDArray[np.int32]]]:
     if request.param == "base":
         return request.getfixturevalue("base_checkpoint"), random_ids(BASE, LENGTHS_BASE)
-    directory = TINY_MODEL if request.param == "shipped" else modern(request.param)
+    directory = TINY_MODEL if request.param == "shipped" else other(request.param)
     return directory, some_ids(LENGTHS, find_checkpoint(directory).config.vocab_size)
 
 
@@ -117,12 +121,12 @@ def test_where_a_text_stands_in_a_row_changes_no_bit(
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", MODERN)
+@pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("precision", precisions())
 def test_texts_too_long_to_share_a_row_are_answered_as_alone_and_as_by_torch(
-    name: str, precision: PrecisionName, modern: Callable[[str], Path]
+    name: str, precision: PrecisionName, other: Callable[[str], Path]
 ) -> None:
-    directory = modern(name)
+    directory = other(name)
     engine = openvino(directory, precision)
     texts = some_ids([1025, 520, 544, 20, 700, 2048, 3], find_checkpoint(directory).config.vocab_size)
     alone = np.concatenate([engine.forward([text]) for text in texts])

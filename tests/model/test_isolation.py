@@ -30,12 +30,21 @@ HAS_BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 KINDS = ["openvino f32", *(["openvino bf16"] if HAS_BF16 else []), "openvino int8", "torch f32"]
 POISONED_WORD = 1999
 EMBEDDINGS = "distilbert.embeddings.word_embeddings.weight"
-# How each is written, and what its embeddings are called.
-MODERN_EMBEDDINGS = "model.embeddings.tok_embeddings.weight"
-MODERN: dict[str, dict[str, Any]] = {
-    "modernbert": {},
-    "modernbert, the last layer looks near": {"num_hidden_layers": 3},
-    "modernbert, the mean of all rows": {"classifier_pooling": "mean"},
+# How each is written, what its embeddings are called, and a layer after which numbers may be too large.
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "modernbert": ("modernbert", {}),
+    "modernbert, the last layer looks near": ("modernbert", {"num_hidden_layers": 3}),
+    "modernbert, the mean of all rows": ("modernbert", {"classifier_pooling": "mean"}),
+    "deberta-v2": ("deberta-v2", {}),
+    "deberta-v2, distances of keys alone": ("deberta-v2", {"pos_att_type": ["p2c"], "position_buckets": -1}),
+}
+NAMES = {
+    "distilbert": (EMBEDDINGS, "distilbert.transformer.layer.1.ffn.lin1.weight"),
+    "modernbert": ("model.embeddings.tok_embeddings.weight", "model.layers.1.mlp.Wi.weight"),
+    "deberta-v2": (
+        "deberta.embeddings.word_embeddings.weight",
+        "deberta.encoder.layer.1.attention.self.query_proj.weight",
+    ),
 }
 LENGTHS = [5, 16, 9, 33, 7, 64, 3, 12]
 NUMBERS = {"NaN": np.nan, "infinity": np.inf, "overflowing": 3e38}
@@ -47,16 +56,16 @@ def spoil(directory: Path, tensor: str, number: float, row: int | None = None) -
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
 
 
-@pytest.fixture(scope="module", params=["distilbert", *MODERN])
+@pytest.fixture(scope="module", params=["distilbert", *OTHERS])
 def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if request.param == "distilbert":
         return Path(request.getfixturevalue("small_checkpoint"))
-    directory = tmp_path_factory.mktemp("modernbert") / "model"
-    return write_checkpoint(directory, "modernbert", vocab_size=SMALL.vocab_size, **MODERN[request.param])
+    family, changes = OTHERS[request.param]
+    return write_checkpoint(tmp_path_factory.mktemp(family) / "model", family, vocab_size=SMALL.vocab_size, **changes)
 
 
-def embeddings(directory: Path) -> str:
-    return EMBEDDINGS if find_checkpoint(directory).config.family.model_type == "distilbert" else MODERN_EMBEDDINGS
+def names(directory: Path) -> tuple[str, str]:
+    return NAMES[find_checkpoint(directory).config.family.model_type]
 
 
 @pytest.fixture(params=NUMBERS)
@@ -65,7 +74,7 @@ def poisoned(request: pytest.FixtureRequest, sound: Path, tmp_path: Path, monkey
     monkeypatch.setattr(weights, "largest", lambda _: 3e38)
     monkeypatch.setattr(openvino_engine, "largest", lambda _: 0.0)
     directory = Path(shutil.copytree(sound, tmp_path / "poisoned"))
-    spoil(directory, embeddings(sound), NUMBERS[request.param], row=POISONED_WORD)
+    spoil(directory, names(sound)[0], NUMBERS[request.param], row=POISONED_WORD)
     return directory
 
 
@@ -80,7 +89,7 @@ def quantised(directory: Path, sound: Path) -> Path:
     (out / "model.safetensors").unlink()
     (out / "quantization.json").write_text('{"precision": "int8"}')
     size = (SMALL.vocab_size, checkpoint.config.dim)
-    rows = weights.Weights(checkpoint.weight_files).tensor(embeddings(sound), shape=size)
+    rows = weights.Weights(checkpoint.weight_files).tensor(names(sound)[0], shape=size)
     (words,) = int8.input("input_ids").get_target_inputs()
     words.get_node().input(0).replace_source_output(ov.opset15.constant(rows).output(0))
     ov.save_model(int8, out / "openvino_model.xml", compress_to_fp16=False)
@@ -131,10 +140,7 @@ def outputs(directory: Path) -> set[str]:
 def test_only_a_model_that_may_overflow_pays_for_looking(sound: Path, tmp_path: Path) -> None:
     directory = Path(shutil.copytree(sound, tmp_path / "model"))
     assert outputs(directory) == {"logits"}
-    modern = embeddings(sound) == MODERN_EMBEDDINGS
-    spoil(
-        directory, "model.layers.1.mlp.Wi.weight" if modern else "distilbert.transformer.layer.1.ffn.lin1.weight", 1e13
-    )
+    spoil(directory, names(sound)[1], 1e13)
     assert outputs(directory) == {"logits", "token_sums", "first_sums"}
     # What keeps texts apart does not change an answer.
     batch = texts(7)

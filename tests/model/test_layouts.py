@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from model.checkpoints import LONGEST, word_pieces, write_checkpoint, write_model
+from model.checkpoints import BRACKETS, LONGEST, word_pieces, write_checkpoint, write_model
 from model.odd_texts import ODD_TEXTS
 from model.test_families import BOUND, loaded, own_ids, own_scores, served_scores
 from safetensors.torch import load_file, save_file
@@ -107,6 +107,35 @@ def modern(**changes: Any) -> tuple[str, Callable[[Path], object]]:
     return "modernbert", lambda d: write_model(d, "modernbert", **changes)
 
 
+def deberta(**changes: Any) -> tuple[str, Callable[[Path], object]]:
+    """Give another DeBERTa-v3."""
+    return "deberta-v2", lambda d: write_model(d, "deberta-v2", **changes)
+
+
+def pieces_of_letters(directory: Path) -> None:
+    """Give the unknown token a score, so that its place is told elsewhere, and split off punctuation."""
+    path = directory / "tokenizer.json"
+    whole = json.loads(path.read_text())
+    whole["model"]["vocab"][1][1] = -1.0
+    path.write_text(json.dumps(whole))
+    edit(directory, "tokenizer_config.json", unk_id=4, split_by_punct=True, do_lower_case=True)
+
+
+def older_settings(directory: Path) -> None:
+    """Describe the tokenizer as version 4 did, its unknown token matched in what is normalised."""
+    brackets = {index: NEW | {"content": each, "special": True} for index, each in enumerate(BRACKETS)}
+    brackets[1] |= {"normalized": True}
+    edit(
+        directory,
+        "tokenizer_config.json",
+        tokenizer_class="DebertaV2TokenizerFast",
+        added_tokens_decoder={str(index): each for index, each in brackets.items()},
+        sp_model_kwargs={},
+        vocab_type="spm",
+        do_lower_case=False,
+    )
+
+
 BIASES = ("attention_bias", "mlp_bias", "norm_bias", "classifier_bias")
 NEW = {
     "content": "[NEW]",
@@ -171,6 +200,40 @@ SERVED: dict[str, tuple[str, Callable[[Path], object]]] = {
     "a tokenizer of a class that does not count": (
         "modernbert",
         lambda d: edit(d, "tokenizer_config.json", tokenizer_class="RobertaTokenizer"),
+    ),
+    "distances of queries alone": deberta(pos_att_type=["c2p"]),
+    "distances of keys alone": deberta(pos_att_type=["p2c"]),
+    "distances by an older word": ("deberta-v2", lambda d: edit(d, "config.json", pos_att_type="P2C | c2p")),
+    "a row for each distance": deberta(position_buckets=-1),
+    "a row for each near distance": deberta(position_buckets=-1, max_relative_positions=12),
+    "rows for fewer distances than positions": deberta(max_relative_positions=20),
+    "more rows than positions": deberta(position_buckets=256),
+    "two rows to each side": deberta(position_buckets=2),
+    "projections of distances of their own": deberta(share_att_key=False),
+    "projections of distances of queries of their own": deberta(share_att_key=False, pos_att_type=["c2p"]),
+    "distances without a norm": deberta(norm_rel_ebd="none"),
+    "distances, and positions in the embeddings": deberta(position_biased_input=True),
+    "distances, positions and token types": deberta(position_biased_input=True, type_vocab_size=2),
+    "distances and token types": deberta(type_vocab_size=2),
+    "distances, narrower embeddings": deberta(embedding_size=24, type_vocab_size=1),
+    "distances, one layer": deberta(num_hidden_layers=1),
+    "distances, other activations": deberta(hidden_act="relu", pooler_hidden_act="gelu_new"),
+    "distances, double precision": ("deberta-v2", to_double),
+    "distances, old names of layer norms": ("deberta-v2", lambda d: rename(d, old_norms)),
+    "no prefix space, the first of a text alone": (
+        "deberta-v2",
+        lambda d: edit(d, "tokenizer_config.json", add_prefix_space=False),
+    ),
+    "settings of older versions": ("deberta-v2", older_settings),
+    "a mask that the vocabulary lacks": ("deberta-v2", lambda d: edit(d, "tokenizer_config.json", mask_token="<mask>")),
+    "punctuation by itself, an unknown token with a score": ("deberta-v2", pieces_of_letters),
+    "a tokenizer of no class, as tokenizer.json says": (
+        "deberta-v2",
+        lambda d: edit(d, "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast"),
+    ),
+    "a tokenizer of the class by default": (
+        "deberta-v2",
+        lambda d: edit(d, "tokenizer_config.json", tokenizer_class=None),
     ),
     **{
         f"activation {name}": (family, lambda d, k=key, n=name: edit(d, "config.json", **{k: n}))  # type: ignore[misc]
@@ -247,6 +310,26 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda d: (d / "tokenizer.json").rename(d / "sentencepiece.bpe.model"),
         "only sentencepiece.bpe.model: make one with `AutoTokenizer",
     ),
+    "a SentencePiece model alone": (
+        "deberta-v2",
+        lambda d: (d / "tokenizer.json").rename(d / "spm.model"),
+        "only spm.model: make one with `AutoTokenizer",
+    ),
+    "a table of fewer distances": (
+        "deberta-v2",
+        lambda d: edit(d, "config.json", position_buckets=16),
+        "rel_embeddings.weight has shape [16, 48], config.json implies [32, 48]",
+    ),
+    "projections of distances that are missing": (
+        "deberta-v2",
+        lambda d: edit(d, "config.json", share_att_key=False),
+        "has no tensor deberta.encoder.layer.0.attention.self.pos_key_proj.weight",
+    ),
+    "a vocabulary of words": (
+        "bert",
+        lambda d: edit(d, "tokenizer_config.json", tokenizer_class="DebertaV2Tokenizer"),
+        "has no vocabulary of the kind",
+    ),
     "no room for a text": (
         "bert",
         lambda d: edit(d, "tokenizer_config.json", model_max_length=2),
@@ -282,7 +365,7 @@ def test_refused_in_one_sentence(layout: str, copy: Callable[[str], Path]) -> No
     assert str(directory) in str(caught.value)
 
 
-@pytest.mark.parametrize("family", ["bert", "modernbert"])
+@pytest.mark.parametrize("family", ["bert", "modernbert", "deberta-v2"])
 def test_weights_saved_from_the_bare_encoder_are_served(family: str, copy: Callable[[str], Path]) -> None:
     directory = copy(family)
     whole = served_scores(loaded(directory), ENGLISH)

@@ -121,7 +121,7 @@ def test_a_quantised_checkpoint_is_not_quantised_again(written: Path, tmp_path: 
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("family", ["roberta", "electra", "albert", "modernbert"])
+@pytest.mark.parametrize("family", ["roberta", "electra", "albert", "modernbert", "deberta-v2"])
 def test_other_families_are_quantised_too(family: str, tmp_path: Path) -> None:
     source = write_checkpoint(tmp_path / "model", family, id2label={0: "NEGATIVE", 1: "POSITIVE"})
     arguments = ("--calibrate", SAMPLE, "--data", SAMPLE, "--count", "16")
@@ -135,7 +135,7 @@ def test_other_families_are_quantised_too(family: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("family", ["electra", "albert", "modernbert"])
+@pytest.mark.parametrize("family", ["electra", "albert", "modernbert", "deberta-v2"])
 def test_families_of_other_shapes_pass_the_gate_when_they_know_their_texts(family: str, tmp_path: Path) -> None:
     source = write_checkpoint(tmp_path / "model", family, id2label={0: "NEGATIVE", 1: "POSITIVE"})
     assert fit(source, sample_rows()) > 0.95

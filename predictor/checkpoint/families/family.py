@@ -22,6 +22,24 @@ class LayerNames:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DisentangledNames(LayerNames):
+    """The tensors of a layer whose scores the distances between tokens add to.
+
+    Attributes:
+        distances: a row for each distance, relative to the encoder as is ``distances_norm``.
+        distances_norm: the norm of those rows.
+        distance_query: a layer's projection of them to queries, relative to the layer as is ``distance_key``; what
+            layers have that do not project them as they project tokens.
+        distance_key: the same to keys.
+    """
+
+    distances: str
+    distances_norm: str
+    distance_query: str
+    distance_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PreNormNames:
     """The tensors of an encoder with rotary positions, and norms before each part of a layer instead of after it.
 
@@ -80,9 +98,10 @@ class Family:
         norm_eps: of every layer norm, if the config has no say.
         norm_eps_key: the config's name of it, if it has.
         activation_key: the config's name of the feed-forward activation.
-        token_types: whether a row for the token's type, always the first, is added to the embeddings.
+        token_types: whether a row for the token's type, always the first, is added to the embeddings, if there is one.
         projection: the linear layer from narrower embeddings to the layers' width, if they differ.
         always_projected: whether it is there even if they do not.
+        projected_first: whether it comes before the embeddings' norm instead of after it, and has no bias.
         layer: the name of a layer; ``{layer}`` is its number, ``{group}`` and ``{inner}`` are those of shared layers.
         layer_names: the tensors in it; their kind decides how a layer is computed.
         head: what follows the last layer.
@@ -102,6 +121,7 @@ class Family:
     token_types: bool = True
     projection: str | None = None
     always_projected: bool = False
+    projected_first: bool = False
     layer: str = "encoder.layer.{layer}"
     layer_names: LayerNames | PreNormNames
     head: HeadNames
