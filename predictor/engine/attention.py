@@ -19,7 +19,7 @@ class Attention:
         parts: of the graph.
         inputs: the graph's, by name.
         heads: of equal width.
-        scale: of the products of queries and keys; None: the root of a head's width.
+        scale: of the products of queries and keys; None: one over the root of a head's width.
     """
 
     def __init__(self, parts: Parts, inputs: dict[str, ov.Node], heads: int, *, scale: float | None = None) -> None:
