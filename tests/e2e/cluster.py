@@ -25,6 +25,7 @@ CLUSTER_WIDE = {"Namespace"}
 # What the rest needs comes first, and goes last.
 FIRST = ("Namespace", "ServiceAccount", "ConfigMap", "NetworkPolicy", "Service", "Deployment")
 MANAGER = "sentiment-e2e"
+MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
 
 
 _CACHE_SECRET = "sentiment-cache"
@@ -173,6 +174,12 @@ class Cluster:
         """Give the InferenceService."""
         found: dict[str, Any] = self._kserve.get(self.name, namespace=self.namespace)
         return found
+
+    @property
+    def mode(self) -> str:
+        """How KServe deploys the service: ``Knative`` or ``Standard``."""
+        mode: str = self.service()["metadata"].get("annotations", {}).get(MODE_ANNOTATION, "Knative")
+        return mode
 
     def patch_service(self, operations: Sequence[Mapping[str, Any]]) -> None:
         """Change the InferenceService by JSON patch."""

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from e2e.checks import payload_log
-from e2e.cluster import Document
+from e2e.cluster import MODE_ANNOTATION, Document
 from e2e.stage import Check
 
-ANNOTATION = "serving.kserve.io/deploymentMode"
 _REVISIONS = "it waits for Knative's revisions"
 # Mode to the checks that say nothing there, and why. A check that is not named applies.
 LEFT_OUT: Mapping[str, Mapping[str, str]] = {
@@ -24,6 +23,9 @@ LEFT_OUT: Mapping[str, Mapping[str, str]] = {
         "scale to zero": "a Deployment keeps one pod at least",
     },
 }
+OF_ISTIOS_GATEWAY = dict.fromkeys(
+    ("sizes and rates", "api key", "jwt"), "it is for Istio's ingress gateway, and the HTTPRoute leads through another"
+)
 NO_LOGGER = (
     f"nothing logs to its sink: --component payload-logging --set log_sink={payload_log.URL} "
     f"--set log_sink_namespace={payload_log.NAMESPACE}"
@@ -33,7 +35,7 @@ NO_LOGGER = (
 def mode_of(documents: Iterable[Document]) -> str:
     """Give the deployment mode that the InferenceService asks for."""
     (service,) = (document for document in documents if document["kind"] == "InferenceService")
-    mode: str = service["metadata"]["annotations"][ANNOTATION]
+    mode: str = service["metadata"]["annotations"][MODE_ANNOTATION]
     return mode
 
 
@@ -42,6 +44,8 @@ def applicable(
 ) -> dict[str, Check]:
     """Give the checks that apply to what was applied, in order; say which are left out and why."""
     reasons = dict(LEFT_OUT[mode_of(documents)])
+    if any(document["kind"] == "HTTPRoute" for document in documents):
+        reasons |= OF_ISTIOS_GATEWAY
     if not payload_log.is_asked_for(documents):
         reasons["payload log"] = NO_LOGGER
     for name in checks:

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 from e2e.api_double import SERVICE, ApiDouble
+from e2e.checks.gateway_rules import component
 from e2e.checks.standard import pods_leave, rollout
 from e2e.cluster import Cluster, ClusterError, Document
 from e2e.elsewhere import moved
 from e2e.gateway import Gateway
-from e2e.run import run
+from e2e.modes import applicable
+from e2e.run import CHECKS, run
 from e2e.stage import CheckError, Limits, Stage
 from e2e.test_e2e import BY_API, FAST, OF_STANDARD_MODE, Service, Told, grows
 from e2e.ways_in import way_in
@@ -78,6 +80,28 @@ def test_what_does_not_apply_is_left_out_by_name_and_the_rest_passes(
     assert [line[6:24].strip() for line in told.lines if line.startswith("ok")] == names
     assert service.hosts == {"sentiment.sentiment.example.com"}
     assert api.objects == {}
+
+
+def test_rules_of_istios_gateway_are_left_out_where_a_route_leads_through_another(rendered: Rendered) -> None:
+    told = Told()
+    behind = {overlay: applicable(CHECKS, rendered(overlay), say=told) for overlay in ("standard", "standard-istio")}
+    of_istio = ["sizes and rates", "api key", "jwt"]
+    assert [name for name in behind["standard-istio"] if name not in behind["standard"]] == of_istio
+    assert [line for line in told.lines if line.startswith("left out: jwt, since it is for Istio's")] != []
+
+
+@pytest.mark.usefixtures("applied")
+def test_what_a_check_adds_is_for_the_services_namespace(api: ApiDouble, tmp_path: Path, service: Service) -> None:
+    cluster = Cluster(kubeconfig=api.kubeconfig(tmp_path), namespace="elsewhere", pause_s=0.01)
+    kinds = {"PodMonitor", "PrometheusRule", "EnvoyFilter"}
+    added = [
+        document
+        for name in ("monitoring-standard", "gateway-limits")
+        for document in component(stage(cluster, service), name, kinds)
+    ]
+    homes = {document["kind"]: document["metadata"]["namespace"] for document in added}
+    assert homes == {kind: "istio-system" if kind == "EnvoyFilter" else "elsewhere" for kind in kinds}
+    assert r"sentiment(-transformer)?\\.elsewhere\\." in json.dumps(added)
 
 
 @pytest.mark.usefixtures("applied")

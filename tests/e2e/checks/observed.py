@@ -15,39 +15,45 @@ from support.collector import spans_of
 PROMETHEUS = "prometheus-operated:9090"
 # One of each endpoint that the monitors name.
 SERIES = (
-    'transformer_texts_total{namespace="sentiment",component="transformer"}',
-    'predictor_model_info{namespace="sentiment",component="predictor"}',
-    'kn_serving_invocation_duration_seconds_count{namespace="sentiment",component="transformer"}',
-    'kn_serving_invocation_duration_seconds_count{namespace="sentiment",component="predictor"}',
-    'redis_up{namespace="sentiment"}',
+    'transformer_texts_total{{namespace="{}",component="transformer"}}',
+    'predictor_model_info{{namespace="{}",component="predictor"}}',
+    'redis_up{{namespace="{}"}}',
+)
+OF_KNATIVE = (
+    'kn_serving_invocation_duration_seconds_count{{namespace="{}",component="transformer"}}',
+    'kn_serving_invocation_duration_seconds_count{{namespace="{}",component="predictor"}}',
     "certmanager_certificate_expiration_timestamp_seconds",
 )
 
 
 def metrics_scraped(stage: Stage) -> str:
     """Prometheus finds every pod by the monitors' selectors, and the rules are loaded and hold no error."""
-    cluster = stage.cluster
-    monitors = component("monitoring", {"PodMonitor", "ServiceMonitor", "PrometheusRule"})
+    cluster, namespace = stage.cluster, stage.cluster.namespace
+    knative = cluster.mode == "Knative"
+    wanted = [series.format(namespace) for series in (*SERIES, *(OF_KNATIVE if knative else ()))]
+    monitors = component(
+        stage, "monitoring" if knative else "monitoring-standard", {"PodMonitor", "ServiceMonitor", "PrometheusRule"}
+    )
     own = [each for each in monitors if not cluster.exists(each)]
     with applied(stage, own):
         stage.gateway.post([f"seen by Prometheus {time.time_ns()}"])
         missing: list[str] = []
 
         def done() -> bool:
-            missing[:] = [series for series in SERIES if not _query(stage, f"{series} > 0")]
+            missing[:] = [series for series in wanted if not _query(stage, f"{series} > 0")]
             return not missing
 
         cluster.wait(done, timeout_s=240, what=lambda: f"Prometheus has no {', '.join(missing)}")
-        down = [each["metric"] for each in _query(stage, 'up{namespace="sentiment"} == 0') if _lives(stage, each)]
+        down = [each["metric"] for each in _query(stage, f'up{{namespace="{namespace}"}} == 0') if _lives(stage, each)]
         if down:
             raise CheckError(f"not scraped: {down}")
         groups = _prometheus(stage, "rules")["groups"]
         rules = [rule for group in groups for rule in group["rules"] if "sentiment" in group["file"]]
         failing = [rule["name"] for rule in rules if rule["health"] == "err"]
-        targets = _query(stage, 'up{namespace="sentiment"} == 1')
+        targets = _query(stage, f'up{{namespace="{namespace}"}} == 1')
     if not rules or failing:
         raise CheckError(f"of {len(rules)} rules these fail: {failing}")
-    return f"{len(targets)} endpoints up, {len(SERIES)} kinds of series, {len(rules)} rules without an error"
+    return f"{len(targets)} endpoints up, {len(wanted)} kinds of series, {len(rules)} rules without an error"
 
 
 def _lives(stage: Stage, series: dict[str, Any]) -> bool:
