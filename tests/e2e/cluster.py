@@ -117,6 +117,16 @@ class Cluster:
             raise
         return True
 
+    def is_leaving(self, namespace: str) -> bool:
+        """Say whether a namespace is there and being removed, and takes nothing new until it is gone."""
+        try:
+            phase: str = self.core.read_namespace(namespace).status.phase
+        except ApiException as error:
+            if error.status == 404:
+                return False
+            raise
+        return phase == "Terminating"
+
     def version(self) -> str:
         """Give the cluster's version as ``v1.34``."""
         found = client.VersionApi().get_code()

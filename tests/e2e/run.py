@@ -95,6 +95,12 @@ def run(
     namespaces = [document for document in documents if document["kind"] == "Namespace"]
     began_s = time.monotonic()
     try:
+        cluster.wait(
+            # Of a run just before, perhaps.
+            lambda: not cluster.is_leaving(cluster.namespace),
+            timeout_s=limits.ready_s,
+            what=lambda: f"the namespace {cluster.namespace} is still being removed",
+        )
         cluster.apply(namespaces)
         cluster.ensure_cache_secret()
         cluster.apply(documents)

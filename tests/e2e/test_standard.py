@@ -193,3 +193,14 @@ def test_run_in_another_namespace_applies_and_looks_there(
     documents = moved(rendered("standard"), "elsewhere")
     run(cluster, documents, gateway_url=service.url, limits=Limits(ready_s=0.1), load=lambda _: 0, say=told)
     assert [line for line in api.log if "/namespaces/sentiment" in line] == []
+
+
+def test_run_waits_for_the_namespace_of_one_before_it_to_go(
+    api: ApiDouble, cluster: Cluster, service: Service, rendered: Rendered
+) -> None:
+    api.objects["/api/v1/namespaces/sentiment"] = {"kind": "Namespace", "status": {"phase": "Terminating"}}
+    told = Told()
+    limits = Limits(ready_s=0.1)
+    assert not run(cluster, rendered("standard"), gateway_url=service.url, checks={}, limits=limits, say=told)
+    assert any("namespace sentiment is still being removed" in line for line in told.lines), told.lines
+    assert [line for line in api.log if line.startswith("PATCH")] == []
