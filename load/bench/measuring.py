@@ -74,13 +74,13 @@ def python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]
 
 
-def wrk(url: str, script: Path, *, seconds: float, connections: int, cpus: str | None = None) -> Load:
-    """Load a URL in a closed loop of ``connections``."""
+def wrk(url: str, script: Path, *, seconds: int, connections: int, cpus: str | None = None) -> Load:
+    """Load a URL in a closed loop of ``connections``, for whole seconds: wrk knows no others."""
     found = shutil.which("wrk")
     if found is None:
         sys.exit("wrk is missing: install it (Debian, Ubuntu: apt-get install wrk; macOS: brew install wrk)")
     pin = ["taskset", "-c", cpus] if cpus else []
-    command = [*pin, found, "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script), url]
+    command = [*pin, found, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), url]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     return Load(

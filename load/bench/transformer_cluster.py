@@ -69,7 +69,7 @@ def warm_transformer(stack: contextlib.ExitStack, env: dict[str, str]) -> tuple[
     return process.pid, url
 
 
-def spent_s(pid: int, url: str, script: Path, *, seconds: float, connections: int = 32) -> tuple[float, float]:
+def spent_s(pid: int, url: str, script: Path, *, seconds: int, connections: int = 32) -> tuple[float, float]:
     """Load a transformer from the other core; give its CPU seconds a request, and the requests a second."""
     before = m.cpu_s(pid)
     load = m.wrk(url, script, seconds=seconds, connections=connections, cpus="1")
@@ -125,7 +125,7 @@ def main() -> None:
     """Run the rounds, print the tables, write the JSON."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--seconds", type=float, default=2)
+    options.add_argument("--seconds", type=int, default=2)
     options.add_argument("--connections", type=int, default=32)
     options.add_argument("--report", type=Path, help="write the tables as a page here")
     chosen = options.parse_args()

@@ -78,7 +78,7 @@ class Stack:
         while post(self.transformer, {"text": HOT}) != "hit":
             time.sleep(0.1)
 
-    def load(self, ratio: float, *, seconds: float, url: str | None = None, connections: int = 16) -> m.Load:
+    def load(self, ratio: float, *, seconds: int, url: str | None = None, connections: int = 16) -> m.Load:
         """Load with a hit ratio; the transformer unless another URL is given."""
         url = url or self.transformer
         script = self._folder / "mix.lua"
@@ -117,7 +117,7 @@ def main() -> None:
     """Run the rounds, print the tables, write the JSON."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--seconds", type=float, default=3)
+    options.add_argument("--seconds", type=int, default=3)
     options.add_argument("--model", type=Path, help="checkpoint directory; default: the one that ships")
     chosen = options.parse_args()
     rounds = curve_rounds(chosen)

@@ -36,7 +36,7 @@ def main() -> None:
     """Run the rounds, print the table, write the JSON."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=float, default=3)
+    options.add_argument("--seconds", type=int, default=3)
     options.add_argument("--connections", type=int, default=32)
     chosen = options.parse_args()
     with contextlib.ExitStack() as stack:

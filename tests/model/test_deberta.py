@@ -3,7 +3,6 @@
 import importlib
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -11,8 +10,6 @@ import pytest
 import torch
 from model.artifact_scripts import ARTIFACTS
 from model.checkpoints import write_checkpoint
-from model.odd_texts import ODD_TEXTS
-from model.test_families import quantised
 from model.test_isolation import spoil
 from transformers.models.deberta_v2.modeling_deberta_v2 import build_relative_position
 
@@ -23,8 +20,6 @@ from predictor.engine.feed import packed_feed
 from predictor.engine.graph import build_graph
 from predictor.engine.openvino_engine import OpenVinoEngine
 from predictor.errors import CheckpointError
-from predictor.loading import load
-from predictor.settings import Settings
 
 
 def distances(buckets: int, most: int) -> Distances:
@@ -78,20 +73,6 @@ def test_products_too_large_are_refused_by_name(tmp_path: Path) -> None:
     spoil(directory, f"{name}.weight", 3e38)
     with pytest.raises(CheckpointError, match=f"{name}: its products with the table of distances are too large"):
         build_graph(find_checkpoint(directory))
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("kinds", [["c2p", "p2c"], ["c2p"]])
-def test_a_text_has_the_same_answer_alone_as_in_a_batch_in_int8(kinds: list[str], tmp_path: Path) -> None:
-    directory = write_checkpoint(tmp_path / "model", "deberta-v2", pos_att_type=kinds)
-    tokenizer = load(Settings(model_dir=directory, precision="f32"), threads=1).tokenizer
-    ids = [encoded.ids for encoded in tokenizer.encode(ODD_TEXTS[::3])]
-    feeds: list[Any] = [packed_feed(ids[start::3]) for start in range(3)]
-    checkpoint = find_checkpoint(quantised(directory, tmp_path / "int8", feeds))
-    engine = OpenVinoEngine(checkpoint=checkpoint, precision="auto", threads=2)
-    alone = np.concatenate([engine.forward([each]) for each in ids])
-    np.testing.assert_array_equal(engine.forward(ids), alone)
-    np.testing.assert_array_equal(engine.forward(ids[::-1]), alone[::-1])
 
 
 @pytest.mark.timeout(300)

@@ -97,6 +97,28 @@ def quantised(directory: Path, out: Path, feeds: list[Any]) -> Path:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [
+        ("modernbert", {"classifier_pooling": "cls"}),
+        ("modernbert", {"classifier_pooling": "mean"}),
+        ("deberta-v2", {"pos_att_type": ["c2p", "p2c"]}),
+        ("deberta-v2", {"pos_att_type": ["c2p"]}),
+    ],
+)
+def test_a_text_has_the_same_answer_alone_as_in_a_batch_in_int8(
+    family: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    directory = write_checkpoint(tmp_path / "model", family, **changes)
+    ids = [encoded.ids for encoded in loaded(directory).tokenizer.encode(ODD_TEXTS[::3])]
+    feeds: list[Any] = [packed_feed(ids[start::3]) for start in range(3)]
+    engine = load(Settings(model_dir=quantised(directory, tmp_path / "int8", feeds)), threads=2).engine
+    alone = np.concatenate([engine.forward([each]) for each in ids])
+    np.testing.assert_array_equal(engine.forward(ids), alone)
+    np.testing.assert_array_equal(engine.forward(ids[::-1]), alone[::-1])
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_lower_precisions_stay_near(family: str, tmp_path: Path) -> None:
     directory = write_checkpoint(tmp_path / "model", family, labels=3)

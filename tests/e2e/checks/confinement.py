@@ -1,16 +1,14 @@
 """Who cannot reach what: policies of the network and of pods' rights."""
 
 import json
-from http.client import HTTP_PORT, HTTPS_PORT
 from typing import Any
-from urllib.parse import urlsplit
 
+from e2e.checks.gateway_rules import asked_inside
 from e2e.cluster import path_of
 from e2e.stage import CheckError, Stage
 from e2e.workloads import Workloads
 from kubernetes.client.exceptions import ApiException
 
-PORTS = {"http": HTTP_PORT, "https": HTTPS_PORT}
 _INFER = json.dumps({"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a"]}]})
 
 
@@ -38,8 +36,8 @@ def predictor_unreachable(stage: Stage) -> str:
     redis = workloads.pods(namespace, "app.kubernetes.io/name=redis,app.kubernetes.io/part-of=sentiment")
     addresses += [f"{pod.status.pod_ip}:{port}" for pod in redis for port in (6379, 9121)]
     # Whoever reaches nothing at all proves nothing.
-    way_in = urlsplit(gateway.url)
-    open_one = f"{way_in.hostname}:{way_in.port or PORTS[way_in.scheme]}"
+    way_in = gateway.connection()
+    open_one = f"{way_in.host}:{way_in.port}"
     program = f"""
 import json, socket
 from concurrent.futures import ThreadPoolExecutor
@@ -62,6 +60,8 @@ with ThreadPoolExecutor(len(addresses)) as several:
         raise CheckError(
             f"a pod of another namespace reached {reached}, and should reach the gateway, {open_one}, alone"
         )
+    if cluster.mode == "Knative" and (status := asked_inside(stage)) != 200:
+        raise CheckError(f"a pod of another namespace got {status} from the service itself")
     return f"{len(hosts)} names closed from outside, {len(addresses)} ports from another namespace"
 
 

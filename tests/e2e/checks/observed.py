@@ -31,9 +31,7 @@ def metrics_scraped(stage: Stage) -> str:
     cluster, namespace = stage.cluster, stage.cluster.namespace
     knative = cluster.mode == "Knative"
     wanted = [series.format(namespace) for series in (*SERIES, *(OF_KNATIVE if knative else ()))]
-    monitors = component(
-        stage, "monitoring" if knative else "monitoring-standard", {"PodMonitor", "ServiceMonitor", "PrometheusRule"}
-    )
+    monitors = component(stage, "monitoring" if knative else "monitoring-standard", {"PodMonitor", "PrometheusRule"})
     own = [each for each in monitors if not cluster.exists(each)]
     with applied(stage, own):
         stage.gateway.post([f"seen by Prometheus {time.time_ns()}"])
